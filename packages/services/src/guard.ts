@@ -1,0 +1,81 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+
+/**
+ * Servers have no channel to us, so nothing would tell them that we were killed. The guard is a small shell with
+ * a pipe to us: when the pipe closes and we never said goodbye, it stops what it watches, the newest first
+ * (apps before Redis before Postgres), each with its own signal and patience, then by SIGKILL.
+ * Signal `none` means: the process sees by itself that we are gone (IPC), only wait for it.
+ */
+const GUARD_SCRIPT = `
+trap '' INT TERM HUP QUIT
+list=
+while read -r verb pid signal grace; do
+  case $verb in
+    watch) list="$pid:$signal:$grace $list" ;;
+    forget)
+      kept=
+      for entry in $list; do
+        case $entry in "$pid":*) ;; *) kept="$kept$entry " ;; esac
+      done
+      list=$kept ;;
+    goodbye) exit 0 ;;
+  esac
+done
+for entry in $list; do
+  pid=\${entry%%:*}; rest=\${entry#*:}; signal=\${rest%%:*}; tenths=\${rest#*:}0
+  [ "$signal" = none ] || kill -s "$signal" "$pid" 2>/dev/null
+  while [ "$tenths" -gt 0 ] && kill -0 "$pid" 2>/dev/null; do
+    sleep 0.1
+    tenths=$((tenths - 1))
+  done
+  kill -s KILL -- "-$pid" 2>/dev/null || kill -s KILL "$pid" 2>/dev/null
+done
+`;
+
+export type GuardSignal = 'INT' | 'TERM' | 'QUIT' | 'none';
+
+let guard: ChildProcess | null = null;
+const watched = new Map<number, string>();
+
+function say(line: string): void {
+  guard?.stdin?.write(`${line}\n`);
+}
+
+function startGuard(): void {
+  const child = spawn('/bin/sh', ['-c', GUARD_SCRIPT, 'nightshift-guard'], {
+    // Its own session: neither Ctrl-C nor a signal to our process group reaches it.
+    detached: true,
+    cwd: '/',
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  guard = child;
+  child.stdin?.on('error', () => {});
+  child.once('error', () => {});
+  child.once('exit', () => {
+    // Somebody killed the guard: what is still watched gets a new one.
+    if (guard !== child) return;
+    guard = null;
+    if (watched.size > 0) startGuard();
+  });
+  for (const line of watched.values()) say(line);
+  child.unref();
+  (child.stdin as unknown as { unref?: () => void } | null)?.unref?.();
+}
+
+/** If this process dies without a word, `pid` (leader of its process group) gets `signal`, and SIGKILL after `graceSeconds`. */
+export function watchProcess(pid: number, signal: GuardSignal, graceSeconds: number): void {
+  const line = `watch ${pid} ${signal} ${graceSeconds}`;
+  watched.set(pid, line);
+  if (guard === null) startGuard();
+  else say(line);
+}
+
+/** The process has ended, or is none of ours any more: its number may be given to another. */
+export function forgetProcess(pid: number): void {
+  if (!watched.delete(pid)) return;
+  say(`forget ${pid}`);
+  if (watched.size > 0) return;
+  const last = guard;
+  guard = null;
+  last?.stdin?.end('goodbye\n');
+}

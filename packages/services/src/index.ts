@@ -1,0 +1,13 @@
+export { claimDirectory, type DirectoryClaim } from './directory-claim.ts';
+export { AlreadyRunningError, ChildNotReadyError, MissingBinaryError, ServerStartError } from './errors.ts';
+export { findFreePort, isPortFree } from './free-port.ts';
+export { type PostgresSettings, TEST_POSTGRES_SETTINGS } from './postgres-settings.ts';
+export { identifyProcess, isRunning, type ProcessIdentity } from './process-identity.ts';
+export type { ServerExit } from './server-process.ts';
+export {
+  type PostgresServer,
+  type PostgresStopMode,
+  type StartPostgresOptions,
+  startPostgres,
+} from './start-postgres.ts';
+export { type RedisServer, type RedisSettings, type StartRedisOptions, startRedis } from './start-redis.ts';
