@@ -1,0 +1,57 @@
+import pg from 'pg';
+
+// int8 and numeric arrive as strings by default; counts here stay far below 2^53.
+pg.types.setTypeParser(pg.types.builtins.INT8, Number);
+
+/** Database roles a serving process may act as (DESIGN 5). The login role is a member of both and inherits neither. */
+export type ServingRole = 'ns_app' | 'ns_ops';
+
+export interface PoolOptions {
+  readonly url: string;
+  readonly role: ServingRole;
+  /** Connections at most. */
+  readonly max: number;
+  /** Shown in pg_stat_activity. */
+  readonly name: string;
+  /** Longest statement, ms; the server ends it with SQLSTATE 57014. Default 30,000. */
+  readonly statementTimeoutMs?: number;
+  /** Longest transaction, ms. A process stopped in the middle of one loses it after this time. Default 30,000. */
+  readonly transactionTimeoutMs?: number;
+  /** How long a client that waits for a silent server waits, ms. Default: the statement timeout and 5 s. */
+  readonly queryTimeoutMs?: number;
+  /** Called for errors on idle connections. Without a listener Node would end the process. */
+  readonly onIdleError?: (error: Error) => void;
+}
+
+/**
+ * A pool whose every connection acts as one role, with every time limit set (a default of 0 means "wait for ever").
+ * Errors: connecting takes at most 2 s, then rejects.
+ */
+export function createPool(options: PoolOptions): pg.Pool {
+  const statementTimeoutMs = options.statementTimeoutMs ?? 30_000;
+  const transactionTimeoutMs = options.transactionTimeoutMs ?? 30_000;
+  const settings = {
+    role: options.role,
+    transaction_timeout: transactionTimeoutMs,
+    idle_in_transaction_session_timeout: Math.min(10_000, transactionTimeoutMs),
+    lock_timeout: 5_000,
+    timezone: 'UTC',
+  };
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    application_name: options.name,
+    max: options.max,
+    connectionTimeoutMillis: 2_000,
+    idleTimeoutMillis: 30_000,
+    statement_timeout: statementTimeoutMs,
+    query_timeout: options.queryTimeoutMs ?? statementTimeoutMs + 5_000,
+    keepAlive: true,
+    options: Object.entries(settings)
+      .map(([name, value]) => `-c ${name}=${value}`)
+      .join(' '),
+  });
+  pool.on('error', options.onIdleError ?? (() => undefined));
+  return pool;
+}
+
+export type { Pool, PoolClient } from 'pg';

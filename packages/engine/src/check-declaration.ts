@@ -1,0 +1,97 @@
+import { distance } from 'fastest-levenshtein';
+import type { Job } from './define-job.ts';
+import { DeclarationError } from './errors.ts';
+import { PRIORITIES } from './priority.ts';
+import { cronProblem, zoneProblem } from './schedule/cron.ts';
+
+const COMMON = [
+  'kind', 'name', 'title', 'description', 'scope', 'priority', 'retry', 'schedule', 'typicalMs', 'maxMs', 'input', 'inputVersion',
+  'upgrade', 'options', 'access',
+]; // biome-ignore format: a list of words
+const OWN: Readonly<Record<Job['kind'], readonly string[]>> = {
+  request: ['before', 'handle'],
+  sweep: ['count', 'items', 'key', 'tenantOf', 'process', 'summarize'],
+  task: ['outsideEffects', 'run'],
+};
+const NEEDED: Readonly<Record<Job['kind'], readonly string[]>> = {
+  request: ['handle'],
+  sweep: ['items', 'key', 'process', 'summarize'],
+  task: ['run'],
+};
+
+/** Errors: `DeclarationError` with every problem of the declaration, each with the value found and one that would work. */
+export function checkDeclaration(job: Job): void {
+  const problems = [...nameProblems(job), ...fieldProblems(job), ...numberProblems(job), ...scheduleProblems(job)];
+  if (problems.length > 0) throw new DeclarationError(`Job '${job.name}' is not declared right`, problems);
+}
+
+function* nameProblems(job: Job): Generator<string> {
+  if (!/^[a-z]+\.[a-z]+(-[a-z]+)*$/.test(job.name))
+    yield `expected a name like 'gym.commitment-scores', got '${job.name}'`;
+  if (!PRIORITIES.includes(job.priority)) yield `expected priority ${PRIORITIES.join(', ')}, got '${job.priority}'`;
+  if (job.scope !== 'tenant' && job.scope !== 'system') yield `expected scope 'tenant' or 'system', got '${job.scope}'`;
+}
+
+function* fieldProblems(job: Job): Generator<string> {
+  const own = OWN[job.kind];
+  if (own === undefined) {
+    yield `expected kind 'request', 'sweep' or 'task', got '${job.kind}'`;
+    return;
+  }
+  const known = [...COMMON, ...own];
+  for (const field of Object.keys(job)) {
+    if (!known.includes(field)) yield `unknown option '${field}'${suggestion(field, known)}`;
+  }
+  for (const field of NEEDED[job.kind]) {
+    if (typeof (job as unknown as Record<string, unknown>)[field] !== 'function')
+      yield `a ${job.kind} needs a function '${field}'`;
+  }
+  if ((job.inputVersion ?? 1) > 1 && job.upgrade === undefined)
+    yield `inputVersion ${job.inputVersion} needs 'upgrade' for older inputs`;
+  if (job.kind === 'sweep' && job.scope === 'system' && job.tenantOf === undefined)
+    yield `a sweep of system scope needs 'tenantOf'`;
+}
+
+function* numberProblems(job: Job): Generator<string> {
+  const numbers: [string, number | undefined, number][] = [
+    ['typicalMs', job.typicalMs, 1],
+    ['maxMs', job.maxMs, 1],
+    ['inputVersion', job.inputVersion, 1],
+    ['retry.retries', job.retry?.retries, 0],
+    ['retry.delayMs', job.retry?.delayMs, 0],
+    ['options.batchSize', job.options?.batchSize, 1],
+    ['options.batchDelayMs', job.options?.batchDelayMs, 0],
+    ['options.timeoutMs', job.options?.timeoutMs, 100],
+  ];
+  for (const [name, value, least] of numbers) {
+    if (value !== undefined && (!Number.isInteger(value) || value < least)) {
+      yield `expected ${name} to be an integer ≥ ${least}, got ${JSON.stringify(value)}`;
+    }
+  }
+}
+
+function* scheduleProblems(job: Job): Generator<string> {
+  if (job.schedule === undefined) return;
+  const cron = cronProblem(job.schedule.cron);
+  if (cron !== null) yield `schedule.cron '${job.schedule.cron}': ${cron}`;
+  const zone = job.schedule.zone === 'tenant' ? null : zoneProblem(job.schedule.zone);
+  if (zone !== null) yield `schedule.zone '${job.schedule.zone}': ${zone}`;
+  if (job.schedule.after === job.name) yield `schedule.after names the job itself`;
+}
+
+/** ", did you mean 'x'?" when one of the known words is near. */
+export function suggestion(word: string, known: readonly string[]): string {
+  const near = nearest(word, known);
+  return near === null ? '' : `, did you mean '${near}'?`;
+}
+
+/** The known word within a third of its letters of `word`, or null. */
+export function nearest(word: string, known: readonly string[]): string | null {
+  let best: string | null = null;
+  let least = Number.POSITIVE_INFINITY;
+  for (const candidate of known) {
+    const d = distance(word, candidate);
+    if (d < least) [best, least] = [candidate, d];
+  }
+  return best !== null && least <= Math.max(2, Math.ceil(best.length / 3)) ? best : null;
+}

@@ -1,0 +1,210 @@
+import type { NodePgDatabase } from 'drizzle-orm/node-postgres';
+import type { Logger } from 'pino';
+import { z } from 'zod';
+import { checkDeclaration } from './check-declaration.ts';
+import type { RetryPolicy } from './policy.ts';
+import type { Priority } from './priority.ts';
+
+export type Scope = 'tenant' | 'system';
+export type JobKind = 'request' | 'sweep' | 'task';
+
+/** Plain SQL in the transaction of the batch or bundle in hand. */
+export interface SqlClient {
+  query<Row extends object = Record<string, unknown>>(
+    text: string,
+    values?: unknown[],
+  ): Promise<{ rows: Row[]; rowCount: number | null }>;
+}
+
+export interface TenantRef {
+  readonly id: string;
+  readonly slug: string;
+  readonly name: string;
+  /** IANA name, such as `Asia/Kolkata`. */
+  readonly zone: string;
+}
+
+/** How a run is to be executed; what is not given comes from the tenant's settings, the job's settings, then the declaration. */
+export interface RunOptions {
+  /** Items a batch, 1 to 10,000. */
+  readonly batchSize: number;
+  /** Pause between batches, ms, 0 to 60,000; holds no connection. */
+  readonly batchDelayMs: number;
+  /** Longest attempt, ms. */
+  readonly timeoutMs: number;
+  /** Run the same code and roll each batch back. */
+  readonly dryRun: boolean;
+}
+
+export const DEFAULT_OPTIONS: RunOptions = { batchSize: 50, batchDelayMs: 100, timeoutMs: 600_000, dryRun: false };
+
+/** What a caller may set for one run. */
+export const runOptionsSchema = z.strictObject({
+  batchSize: z.int().min(1).max(10_000).optional(),
+  batchDelayMs: z.int().min(0).max(60_000).optional(),
+  timeoutMs: z.int().min(100).max(86_400_000).optional(),
+  dryRun: z.boolean().optional(),
+});
+
+export interface ScheduleDeclaration {
+  /** Five fields. */
+  readonly cron: string;
+  /** IANA name, or `tenant`: each tenant's own zone. */
+  readonly zone: string;
+  /** What becomes of instants that passed while nothing could run. */
+  readonly misfire?: { readonly policy: 'skip' | 'latest' | 'all'; readonly within?: 'same-day' | number };
+  /** What a tick does when the tenant's earlier run is still open. */
+  readonly overlap?: 'skip' | 'queue';
+  /** A scheduled run waits until this job's run of the same tenant and date has ended, 60 min at most. */
+  readonly after?: string;
+}
+
+interface JobBase<Input extends z.ZodType> {
+  /** `<system>.<verb-noun>`; permanent. */
+  readonly name: string;
+  readonly title: string;
+  readonly description: string;
+  readonly scope: Scope;
+  readonly priority: Priority;
+  readonly retry?: Partial<RetryPolicy>;
+  readonly schedule?: ScheduleDeclaration;
+  /** How long a run usually takes and may take at most, ms (SPEC 3): what alerts compare with. */
+  readonly typicalMs: number;
+  readonly maxMs: number;
+  readonly input: Input;
+  readonly inputVersion?: number;
+  /** Turns an input stored by an older version into this version's. Needed once `inputVersion` is above 1. */
+  readonly upgrade?: (input: unknown, version: number) => unknown;
+  readonly options?: Partial<RunOptions>;
+  /** Roles that may start it besides `operator` and above; `platform`: only platform tokens of `admin` or `service`. */
+  readonly access?: 'platform';
+}
+
+interface Context {
+  /** Start of the run by the database's clock: the `now` of every rule, the same in each batch and after a resume. */
+  readonly now: Date;
+  readonly dryRun: boolean;
+  /** Aborted by cancel, timeout and shutdown. */
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+  readonly worker: string;
+}
+
+/** One run inside a bundle. */
+export interface RequestRun<Input> {
+  readonly runId: string;
+  readonly tenantId: string;
+  readonly input: Input;
+  /** 1-based. */
+  readonly attempt: number;
+}
+
+export interface RequestContext extends Context {
+  readonly db: NodePgDatabase;
+  readonly client: SqlClient;
+  readonly tenant: TenantRef;
+}
+
+/** Result of one run of a bundle: its result, or the error it fails with. */
+export type RequestResult<Result> = { readonly ok: Result } | { readonly error: Error };
+
+/** One input, ad hoc; under a backlog up to 200 runs of one tenant come in one call and one transaction. */
+export interface RequestJob<Input extends z.ZodType = z.ZodType, Result = unknown> extends JobBase<Input> {
+  readonly kind: 'request';
+  /**
+   * Waiting that belongs to the run but not into its transaction. It runs before the claim, so another worker may repeat it after a
+   * crash: it must leave nothing behind. No connection is held meanwhile.
+   */
+  readonly before?: (ctx: Context, runs: readonly RequestRun<z.output<Input>>[]) => Promise<void>;
+  /** Effects of the bundle, in the transaction that ends its runs. Returns one result a run, in order. No network call in here. */
+  readonly handle: (
+    ctx: RequestContext,
+    runs: readonly RequestRun<z.output<Input>>[],
+  ) => Promise<readonly RequestResult<Result>[]>;
+}
+
+export interface SweepContext<Input> extends Context {
+  readonly runId: string;
+  readonly input: Input;
+  readonly db: NodePgDatabase;
+  readonly client: SqlClient;
+  readonly tenantIds: readonly string[];
+  readonly tenants: readonly TenantRef[];
+}
+
+export interface SweepTotals {
+  readonly processed: number;
+  readonly changed: number;
+  readonly failed: number;
+  /** Eligible items counted at the start; null when the job cannot count. */
+  readonly expected: number | null;
+  /** The job's own counts, summed over batches. */
+  readonly tally: Readonly<Record<string, number>>;
+}
+
+/** Pages through items by key, batch by batch, from a checkpoint. */
+// biome-ignore lint/suspicious/noExplicitAny: a list of sweeps has items of different types; `unknown` would refuse each of them.
+export interface SweepJob<Input extends z.ZodType = z.ZodType, Item = any> extends JobBase<Input> {
+  readonly kind: 'sweep';
+  readonly count?: (ctx: SweepContext<z.output<Input>>) => Promise<number>;
+  /** Up to `limit` items after key `after`, in key order; an empty page ends the sweep. */
+  readonly items: (ctx: SweepContext<z.output<Input>>, after: string | null, limit: number) => Promise<readonly Item[]>;
+  /** Names the item in errors and is the checkpoint: unique within a tenant, ordered like `items`. */
+  readonly key: (item: Item) => string;
+  /** System scope: whose item it is. */
+  readonly tenantOf?: (item: Item) => string;
+  /** Effects of one batch. Called again with parts of it when it throws a data error. */
+  readonly process: (
+    ctx: SweepContext<z.output<Input>>,
+    items: readonly Item[],
+  ) => Promise<{ readonly changed: number; readonly tally?: Readonly<Record<string, number>> }>;
+  readonly summarize: (totals: SweepTotals) => Readonly<Record<string, unknown>>;
+}
+
+export interface TaskContext extends Context {
+  readonly runId: string;
+  readonly tenant: TenantRef;
+  /** A transaction as the run's tenant. It commits only while this worker still holds the run. */
+  transaction<T>(work: (tx: { readonly db: NodePgDatabase; readonly client: SqlClient }) => Promise<T>): Promise<T>;
+}
+
+/** One handler that may last: it must watch `ctx.signal`. */
+export interface TaskJob<Input extends z.ZodType = z.ZodType, Result = unknown> extends JobBase<Input> {
+  readonly kind: 'task';
+  /** True: it changes the outside world, so a dry run is refused. */
+  readonly outsideEffects?: boolean;
+  readonly run: (ctx: TaskContext, input: z.output<Input>) => Promise<Result>;
+}
+
+export type Job = RequestJob | SweepJob | TaskJob;
+
+/** A declared job with every default filled in. */
+export type DefinedJob<J extends Job = Job> = J & {
+  readonly system: string;
+  readonly queue: string;
+  readonly inputVersion: number;
+  readonly options: RunOptions;
+};
+
+/**
+ * Declares a job: checked, completed and frozen at import.
+ * Errors: `DeclarationError` naming every problem at once.
+ */
+export function defineJob<Input extends z.ZodType, Item>(job: SweepJob<Input, Item>): DefinedJob<SweepJob<Input, Item>>;
+export function defineJob<Input extends z.ZodType, Result>(
+  job: RequestJob<Input, Result>,
+): DefinedJob<RequestJob<Input, Result>>;
+export function defineJob<Input extends z.ZodType, Result>(
+  job: TaskJob<Input, Result>,
+): DefinedJob<TaskJob<Input, Result>>;
+export function defineJob(job: Job): DefinedJob {
+  checkDeclaration(job);
+  const system = job.name.slice(0, job.name.indexOf('.'));
+  return Object.freeze({
+    ...job,
+    system,
+    queue: job.kind === 'request' ? system : `${system}-long`,
+    inputVersion: job.inputVersion ?? 1,
+    options: { ...DEFAULT_OPTIONS, ...job.options },
+  });
+}

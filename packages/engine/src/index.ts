@@ -1,0 +1,28 @@
+export { type Catalogue, createCatalogue } from './catalogue.ts';
+export { nearest } from './check-declaration.ts';
+export {
+  DEFAULT_OPTIONS,
+  type DefinedJob,
+  defineJob,
+  type Job,
+  type JobKind,
+  type RequestContext,
+  type RequestJob,
+  type RequestResult,
+  type RequestRun,
+  type RunOptions,
+  runOptionsSchema,
+  type ScheduleDeclaration,
+  type Scope,
+  type SqlClient,
+  type SweepContext,
+  type SweepJob,
+  type SweepTotals,
+  type TaskContext,
+  type TaskJob,
+  type TenantRef,
+} from './define-job.ts';
+export * from './errors.ts';
+export { type RetryPolicy, retryDelayMs, retryPolicy } from './policy.ts';
+export { PRIORITIES, type Priority, priorityName, priorityNumber, WAITING_BOUND_MS } from './priority.ts';
+export { cronProblem, localDate, nextInstant, zoneProblem } from './schedule/cron.ts';
