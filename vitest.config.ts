@@ -1,0 +1,50 @@
+import { defineConfig } from 'vitest/config';
+
+const exclude = ['**/node_modules/**', '**/dist/**', '**/.nightshift/**'];
+const servers = './test/global-setup.ts';
+
+// Tests see the workspace's packages as source, so that nothing has to be built before a test runs.
+const conditions = ['@nightshift/source', 'module', 'node', 'development|production'];
+const fromSource = { resolve: { conditions }, ssr: { resolve: { conditions } } };
+
+export default defineConfig({
+  test: {
+    reporters: ['default'],
+    projects: [
+      {
+        ...fromSource,
+        test: {
+          name: 'unit',
+          include: ['**/*.test.ts', '**/*.prop.test.ts'],
+          exclude: [...exclude, '**/*.race.test.ts'],
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        ...fromSource,
+        test: {
+          name: 'integration',
+          include: ['**/*.itest.ts', '**/*.race.test.ts'],
+          exclude,
+          globalSetup: servers,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        // Whole processes, from dist: one file at a time, because each brings up a fleet.
+        test: {
+          name: 'e2e',
+          include: ['**/*.e2e.ts'],
+          exclude,
+          globalSetup: servers,
+          fileParallelism: false,
+          testTimeout: 240_000,
+          hookTimeout: 240_000,
+          sequence: { groupOrder: 2 },
+        },
+      },
+    ],
+  },
+});
