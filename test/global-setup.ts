@@ -6,6 +6,7 @@ import {
   identifyProcess,
   type PostgresServer,
   type RedisServer,
+  removePostgresDirectory,
   startPostgres,
   startRedis,
   TEST_POSTGRES_SETTINGS,
@@ -27,7 +28,9 @@ const PREFIX = 'nightshift-test-';
 function removeAbandoned(): void {
   for (const name of readdirSync(tmpdir())) {
     const pid = Number(/^nightshift-test-(\d+)-/.exec(name)?.[1]);
-    if (pid > 0 && identifyProcess(pid) === null) rmSync(join(tmpdir(), name), { recursive: true, force: true });
+    if (!(pid > 0) || identifyProcess(pid) !== null) continue;
+    removePostgresDirectory(join(tmpdir(), name, 'postgres'));
+    rmSync(join(tmpdir(), name), { recursive: true, force: true });
   }
 }
 

@@ -7,7 +7,16 @@ export type { ServerExit } from './server-process.ts';
 export {
   type PostgresServer,
   type PostgresStopMode,
+  removePostgresDirectory,
   type StartPostgresOptions,
   startPostgres,
 } from './start-postgres.ts';
 export { type RedisServer, type RedisSettings, type StartRedisOptions, startRedis } from './start-redis.ts';
+export type { AppRole, AppSpec } from './supervised-app.ts';
+export {
+  createSupervisor,
+  type SupervisedServer,
+  type Supervisor,
+  type SupervisorEvent,
+  type SupervisorOptions,
+} from './supervisor.ts';

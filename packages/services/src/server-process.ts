@@ -32,7 +32,8 @@ export interface ServerProcess {
   end(steps: readonly [signal: NodeJS.Signals, patienceMs: number][]): Promise<void>;
 }
 
-function openLog(path: string): number {
+/** Appends to `path`, which starts anew when it has become large. */
+export function openLog(path: string): number {
   try {
     if (statSync(path).size > MAX_LOG_BYTES) truncateSync(path);
   } catch {

@@ -240,10 +240,16 @@ function handle(prepared: Prepared, server: ServerProcess, port: number, adminUr
     kill: () => server.end([['SIGKILL', 10_000]]),
     async remove() {
       await stop('immediate');
-      if (prepared.user !== null) rmSync(fallbackDirectory(prepared.dir), { recursive: true, force: true });
-      rmSync(prepared.dir, { recursive: true, force: true });
+      removePostgresDirectory(prepared.dir);
     },
   };
+}
+
+/** Deletes the directory of a Postgres that doesn't run, also what lies below /var/tmp. */
+export function removePostgresDirectory(dir: string): void {
+  if (!existsSync(dir)) return;
+  if (process.getuid?.() === 0) rmSync(fallbackDirectory(dir), { recursive: true, force: true });
+  rmSync(dir, { recursive: true, force: true });
 }
 
 /**
