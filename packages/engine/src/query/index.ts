@@ -1,0 +1,38 @@
+export { type AttemptView, type FailureView, firstFailures, listAttempts, listFailures } from './attempts.ts';
+export { type AuditFilter, type AuditView, listAudit, listRunAudit } from './audit.ts';
+export {
+  type AlertView,
+  type JobStatistics,
+  jobStatistics,
+  listAlerts,
+  listTenants,
+  liveWorkers,
+  type QueueDepth,
+  queueDepths,
+  type TenantView,
+  type TickStatistics,
+  tickStatistics,
+  type WorkerView,
+} from './platform.ts';
+export { isStoreUnavailable, type Page, type PageRequest, type Pools } from './read.ts';
+export {
+  ENDED_STATUSES,
+  findRun,
+  findRuns,
+  isEnded,
+  listRuns,
+  OPEN_STATUSES,
+  RUN_STATUSES,
+  type RunDetail,
+  type RunFilter,
+  type RunStatus,
+  type RunView,
+} from './runs.ts';
+export {
+  findSchedule,
+  listSchedules,
+  listTicks,
+  type ScheduleFilter,
+  type ScheduleView,
+  type TickView,
+} from './schedules.ts';

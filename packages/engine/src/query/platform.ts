@@ -1,0 +1,178 @@
+import { type Priority, priorityName } from '../priority.ts';
+import { decodeCursor, INSTANT_PART, TEXT_PART, toPage, UUID_PART } from './cursor.ts';
+import { Conditions, type Page, type PageRequest, type Pools, read } from './read.ts';
+
+export interface QueueDepth {
+  readonly queue: string;
+  readonly priority: Priority;
+  /** Due and not yet handed out. */
+  readonly waiting: number;
+  /** Age of the oldest waiting run since it was due, s; 0 when none waits. */
+  readonly oldestWaitingSeconds: number;
+  /** Due later: delayed or to be retried. */
+  readonly scheduled: number;
+  readonly blocked: number;
+  readonly dispatched: number;
+  readonly running: number;
+}
+
+const DEPTHS = `SELECT queue, priority,
+    count(*) FILTER (WHERE state = 'queued') AS waiting,
+    coalesce(extract(epoch FROM clock_timestamp() - min(due_at) FILTER (WHERE state = 'queued')), 0)::float8 AS "oldestWaitingSeconds",
+    count(*) FILTER (WHERE state = 'scheduled') AS scheduled, count(*) FILTER (WHERE state = 'blocked') AS blocked,
+    count(*) FILTER (WHERE state = 'dispatched') AS dispatched, count(*) FILTER (WHERE state = 'running') AS running
+  FROM ops.open_runs GROUP BY queue, priority ORDER BY queue, priority`;
+
+/** Open runs, counted; queues without any have no row. Errors: `StoreUnavailableError`. */
+export async function queueDepths(pools: Pools): Promise<QueueDepth[]> {
+  const rows = await read<Omit<QueueDepth, 'priority'> & { priority: number }>(pools, null, DEPTHS);
+  return rows.map((row) => ({
+    ...row,
+    priority: priorityName(row.priority),
+    oldestWaitingSeconds: Math.max(0, row.oldestWaitingSeconds),
+  }));
+}
+
+/** A worker that has not been heard of for so long counts as gone, s. */
+export const WORKER_SILENT_SECONDS = 15;
+
+export interface WorkerView {
+  readonly id: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly version: string;
+  readonly slots: unknown;
+  readonly jobs: unknown;
+  readonly stopping: boolean;
+  readonly startedAt: Date;
+  readonly heartbeatAt: Date;
+}
+
+/** Workers heard of lately. Errors: `StoreUnavailableError`. */
+export async function liveWorkers(pools: Pools): Promise<WorkerView[]> {
+  return await read<WorkerView>(
+    pools,
+    null,
+    `SELECT id, host, pid, version, slots, jobs, stopping, started_at AS "startedAt", heartbeat_at AS "heartbeatAt" FROM ops.workers
+     WHERE heartbeat_at > clock_timestamp() - make_interval(secs => ${WORKER_SILENT_SECONDS}) ORDER BY started_at, id`,
+  );
+}
+
+export interface JobStatistics {
+  readonly job: string;
+  readonly outcome: string;
+  readonly runs: number;
+  /** Attempts beyond the first. */
+  readonly retries: number;
+  readonly itemsProcessed: number;
+  readonly itemsFailed: number;
+  /** Of execution, s; null when no run of them started. */
+  readonly medianSeconds: number | null;
+  readonly p95Seconds: number | null;
+}
+
+/** Runs that ended in the last `minutes`, by job and outcome. Errors: `StoreUnavailableError`. */
+export async function jobStatistics(pools: Pools, minutes: number): Promise<JobStatistics[]> {
+  // Ids are time-ordered: the bound on the id (a day for runs that lasted or waited) keeps the scan in the newest partitions.
+  return await read<JobStatistics>(
+    pools,
+    null,
+    `SELECT job, outcome::text, count(*) AS runs, sum(attempts - 1) AS retries, sum(processed) AS "itemsProcessed",
+       sum(failed_items) AS "itemsFailed",
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_ms) / 1000 AS "medianSeconds",
+       percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_ms) / 1000 AS "p95Seconds"
+     FROM ops.runs
+     WHERE ended_at > clock_timestamp() - make_interval(mins => $1)
+       AND id >= ops.uuid7_floor(clock_timestamp() - make_interval(mins => $1) - interval '1 day')
+     GROUP BY job, outcome ORDER BY job, outcome`,
+    [minutes],
+  );
+}
+
+export interface TickStatistics {
+  readonly job: string;
+  readonly state: 'fired' | 'skipped' | 'missed';
+  readonly ticks: number;
+  readonly maxLatenessSeconds: number;
+}
+
+/** Ticks due in the last `minutes`, by job and state. Errors: `StoreUnavailableError`. */
+export async function tickStatistics(pools: Pools, minutes: number): Promise<TickStatistics[]> {
+  return await read<TickStatistics>(
+    pools,
+    null,
+    `SELECT job, state, count(*) AS ticks, max(lateness_ms)::float8 / 1000 AS "maxLatenessSeconds" FROM ops.ticks
+     WHERE due_at > clock_timestamp() - make_interval(mins => $1) GROUP BY job, state ORDER BY job, state`,
+    [minutes],
+  );
+}
+
+export interface TenantView {
+  readonly id: string;
+  readonly system: string;
+  readonly slug: string;
+  readonly name: string;
+  readonly zone: string;
+}
+
+/** By system and slug; a tenant sees itself alone. Errors: `InvalidInputError` (cursor), `StoreUnavailableError`. */
+export async function listTenants(
+  pools: Pools,
+  filter: PageRequest & { readonly tenantId: string | null; readonly system?: string | undefined },
+): Promise<Page<TenantView>> {
+  const conditions = new Conditions().add(`kind = 'tenant'`);
+  if (filter.system !== undefined) conditions.add('system = ?', filter.system);
+  if (filter.cursor !== undefined) {
+    conditions.add('(system, slug) > (?, ?)', ...decodeCursor(filter.cursor, [TEXT_PART, TEXT_PART]));
+  }
+  const text = `SELECT id, system, slug, name, zone FROM ops.tenants ${conditions.where}
+    ORDER BY system, slug LIMIT ${Math.trunc(filter.limit) + 1}`;
+  const rows = await read<TenantView>(pools, filter.tenantId, text, conditions.values);
+  return toPage(
+    rows,
+    filter.limit,
+    (row) => row,
+    (row) => [row.system, row.slug],
+  );
+}
+
+export interface AlertView {
+  readonly id: string;
+  readonly severity: 'CRITICAL' | 'WARNING' | 'INFO';
+  readonly state: 'open' | 'acknowledged' | 'resolved';
+  readonly tenantId: string | null;
+  readonly job: string | null;
+  readonly runId: string | null;
+  readonly message: string;
+  /** Times it was seen since it was opened. */
+  readonly count: number;
+  readonly openedAt: Date;
+  readonly lastSeenAt: Date;
+  readonly resolvedAt: Date | null;
+}
+
+/** Newest first. Errors: `InvalidInputError` (cursor), `StoreUnavailableError`. */
+export async function listAlerts(
+  pools: Pools,
+  filter: PageRequest & {
+    readonly tenantId: string | null;
+    readonly state?: AlertView['state'] | undefined;
+    readonly job?: string | undefined;
+  },
+): Promise<Page<AlertView>> {
+  const conditions = new Conditions();
+  if (filter.state !== undefined) conditions.add('state = ?', filter.state);
+  if (filter.job !== undefined) conditions.add('job = ?', filter.job);
+  if (filter.cursor !== undefined) {
+    conditions.add(
+      '(opened_at, id) < (?::timestamptz, ?::uuid)',
+      ...decodeCursor(filter.cursor, [INSTANT_PART, UUID_PART]),
+    );
+  }
+  const text = `SELECT id, severity, state, tenant_id AS "tenantId", job, run_id AS "runId", message, count, opened_at AS "openedAt",
+      last_seen_at AS "lastSeenAt", resolved_at AS "resolvedAt", opened_at::text AS "exactOpenedAt"
+    FROM ops.alerts ${conditions.where} ORDER BY opened_at DESC, id DESC LIMIT ${Math.trunc(filter.limit) + 1}`;
+  const rows = await read<AlertView & { exactOpenedAt: string }>(pools, filter.tenantId, text, conditions.values);
+  const view = ({ exactOpenedAt: _, ...alert }: AlertView & { exactOpenedAt: string }): AlertView => alert;
+  return toPage(rows, filter.limit, view, (row) => [row.exactOpenedAt, row.id]);
+}

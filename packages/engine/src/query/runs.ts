@@ -1,0 +1,136 @@
+import { isUuid } from '@nightshift/db';
+import { UnknownRunError } from '../errors.ts';
+import { type Priority, priorityName } from '../priority.ts';
+import { decodeCursor, toPage, UUID_PART } from './cursor.ts';
+import { Conditions, type Page, type PageRequest, type Pools, read } from './read.ts';
+
+export const OPEN_STATUSES = ['blocked', 'scheduled', 'queued', 'dispatched', 'running'] as const;
+export const ENDED_STATUSES = ['completed', 'completed_with_item_errors', 'failed', 'cancelled'] as const;
+export const RUN_STATUSES = [...OPEN_STATUSES, ...ENDED_STATUSES] as const;
+export type RunStatus = (typeof RUN_STATUSES)[number];
+
+export function isEnded(status: RunStatus): boolean {
+  return (ENDED_STATUSES as readonly string[]).includes(status);
+}
+
+/** A run as it stands. Times by the database's clock. */
+export interface RunView {
+  readonly id: string;
+  readonly tenantId: string;
+  /** Slug; null when the tenant is gone. */
+  readonly tenant: string | null;
+  readonly job: string;
+  readonly status: RunStatus;
+  readonly priority: Priority;
+  readonly attempts: number;
+  readonly crashes: number;
+  readonly dueAt: Date;
+  readonly acceptedAt: Date;
+  readonly startedAt: Date | null;
+  readonly endedAt: Date | null;
+  readonly durationMs: number | null;
+  readonly expected: number | null;
+  readonly processed: number;
+  readonly changed: number;
+  readonly failedItems: number;
+  readonly errorClass: string | null;
+  readonly errorMessage: string | null;
+  readonly worker: string | null;
+  /** Runs that shared one call with this one, itself included. */
+  readonly bundleSize: number | null;
+  readonly triggerId: string | null;
+  readonly parentId: string | null;
+  readonly retryOf: string | null;
+  readonly replayOf: string | null;
+  readonly staleInputs: boolean;
+  /** `YYYY-MM-DD` in the schedule's zone; null for runs that no tick made. */
+  readonly tickDate: string | null;
+  readonly actor: string;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** One run, with what it was given and what it answered (null while it is open and after its payload's retention). */
+export interface RunDetail extends RunView {
+  readonly input: unknown;
+  readonly result: unknown;
+  readonly cancelRequestedAt: Date | null;
+  /** Job whose run it waits for while blocked. */
+  readonly afterJob: string | null;
+  readonly blockedUntil: Date | null;
+}
+
+const COLUMNS = `v.id, v.tenant_id AS "tenantId", t.slug AS tenant, v.job, v.status, v.priority, v.attempts, v.crashes,
+  v.due_at AS "dueAt", v.accepted_at AS "acceptedAt", v.started_at AS "startedAt", v.ended_at AS "endedAt",
+  v.duration_ms AS "durationMs", v.expected, v.processed, v.changed, v.failed_items AS "failedItems",
+  v.error_class AS "errorClass", v.error_message AS "errorMessage", v.worker, v.bundle_size AS "bundleSize",
+  v.trigger_id AS "triggerId", v.parent_id AS "parentId", v.retry_of AS "retryOf", v.replay_of AS "replayOf",
+  v.stale_inputs AS "staleInputs", v.tick_date::text AS "tickDate", v.actor, v.options`;
+
+const DETAIL = `SELECT ${COLUMNS}, coalesce(o.input, p.input) AS input, p.result,
+    o.cancel_requested_at AS "cancelRequestedAt", o.after_job AS "afterJob", o.blocked_until AS "blockedUntil"
+  FROM ops.run_view v
+  LEFT JOIN ops.tenants t ON t.id = v.tenant_id
+  LEFT JOIN ops.open_runs o ON o.id = v.id
+  LEFT JOIN ops.run_payloads p ON p.run_id = v.id
+  WHERE v.id = ANY ($1::uuid[]) ORDER BY v.id`;
+
+type Row<View extends RunView> = Omit<View, 'priority'> & { readonly priority: number };
+
+function toView<View extends RunView>(row: Row<View>): View {
+  return { ...row, priority: priorityName(row.priority) } as unknown as View;
+}
+
+/** Errors: `UnknownRunError`, also for a run of another tenant; `StoreUnavailableError`. */
+export async function findRun(pools: Pools, id: string, tenantId: string | null): Promise<RunDetail> {
+  const [run] = isUuid(id) ? await findRuns(pools, [id], tenantId) : [];
+  if (run === undefined) throw new UnknownRunError(id);
+  return run;
+}
+
+/** Those of these runs that exist and that the tenant may see, by id. */
+export async function findRuns(pools: Pools, ids: readonly string[], tenantId: string | null): Promise<RunDetail[]> {
+  const rows = await read<Row<RunDetail>>(pools, tenantId, DETAIL, [ids]);
+  return rows.map((row) => toView<RunDetail>(row));
+}
+
+export interface RunFilter extends PageRequest {
+  /** null: runs of all tenants. */
+  readonly tenantId: string | null;
+  /** Narrows the platform's view to one tenant. */
+  readonly ofTenant?: string | undefined;
+  readonly job?: string | undefined;
+  readonly status?: RunStatus | undefined;
+  readonly triggerId?: string | undefined;
+  /** Accepted at or after. */
+  readonly since?: Date | undefined;
+  /** Accepted before. */
+  readonly until?: Date | undefined;
+}
+
+/** Newest first. Errors: `InvalidInputError` for a wrong cursor, `StoreUnavailableError`. */
+export async function listRuns(pools: Pools, filter: RunFilter): Promise<Page<RunView>> {
+  const conditions = new Conditions();
+  // Row-level security says the same; the condition lets the planner use the tenant's index.
+  if (filter.tenantId !== null) conditions.add('tenant_id = ?', filter.tenantId);
+  if (filter.ofTenant !== undefined) conditions.add('tenant_id = ?', filter.ofTenant);
+  if (filter.job !== undefined) conditions.add('job = ?', filter.job);
+  if (filter.triggerId !== undefined) conditions.add('trigger_id = ?', filter.triggerId);
+  // With the second half the planner drops the side of the view that cannot match.
+  if (filter.status !== undefined) {
+    conditions.add(`status = ? AND ended_at IS ${isEnded(filter.status) ? 'NOT NULL' : 'NULL'}`, filter.status);
+  }
+  if (filter.since !== undefined) conditions.add('id >= ?', uuid7Floor(filter.since));
+  if (filter.until !== undefined) conditions.add('id < ?', uuid7Floor(filter.until));
+  if (filter.cursor !== undefined) conditions.add('id < ?', ...decodeCursor(filter.cursor, [UUID_PART]));
+  const text = `SELECT ${COLUMNS}
+    FROM (SELECT * FROM ops.run_view ${conditions.where} ORDER BY id DESC LIMIT ${Math.trunc(filter.limit) + 1}) v
+    LEFT JOIN ops.tenants t ON t.id = v.tenant_id ORDER BY v.id DESC`;
+  const rows = await read<Row<RunView>>(pools, filter.tenantId, text, conditions.values);
+  return toPage(rows, filter.limit, toView<RunView>, (row) => [row.id]);
+}
+
+/** First id that a run accepted at this time can have: ids are time-ordered, and runs are partitioned by them. */
+export function uuid7Floor(at: Date): string {
+  const hex = Math.max(0, at.getTime()).toString(16).padStart(12, '0');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-0000-0000-000000000000`;
+}
