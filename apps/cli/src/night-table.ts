@@ -1,7 +1,7 @@
 import Table from 'cli-table3';
 import pc from 'picocolors';
 import type { NightProgress, NightRow } from './night.ts';
-import { seconds, TABLE_STYLE } from './terminal.ts';
+import { count, seconds, TABLE_STYLE } from './terminal.ts';
 
 /** The night as a table: job, tenants, items, changed, errors, time; below it each failed run with its reason. */
 export function nightTable(rows: readonly NightRow[]): string {
@@ -74,8 +74,4 @@ function verdict(row: NightRow): string {
     default:
       return row.status satisfies never;
   }
-}
-
-function count(value: number): string {
-  return value.toLocaleString('en-US');
 }

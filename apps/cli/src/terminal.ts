@@ -32,3 +32,8 @@ export function seconds(ms: number): string {
   const whole = Math.round(ms / 1000);
   return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, '0')} s`;
 }
+
+/** `12,345`. */
+export function count(value: number): string {
+  return value.toLocaleString('en-US');
+}

@@ -1,0 +1,106 @@
+import { userInfo } from 'node:os';
+import { createCatalogue } from '@nightshift/engine';
+import { createProducer, type Producer } from '@nightshift/engine/accept';
+import { jobs } from '@nightshift/jobs';
+import { type Command, CommanderError, type OptionValues } from 'commander';
+import { pino } from 'pino';
+import { explain } from './explain.ts';
+import type { Environment } from './home.ts';
+import { buildProgram } from './program.ts';
+import { findServers } from './servers.ts';
+
+export const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** What a command may touch: a test gives its own. */
+export interface Terminal {
+  readonly env: Environment;
+  readonly stdin: NodeJS.ReadableStream;
+  readonly stdout: NodeJS.WritableStream;
+  readonly stderr: NodeJS.WriteStream;
+  readonly signal: AbortSignal;
+}
+
+/** Handed to every command. */
+export interface Cli extends Terminal {
+  /** Principal in the audit log. */
+  readonly actor: string;
+  /** Prints `value` as JSON where `--json` was given, else what `text` makes of it. */
+  print<T>(options: { json?: boolean }, value: T, text: (value: T) => string): void;
+  /** A line on stderr. */
+  tell(line: string): void;
+  withProducer<T>(work: (producer: Producer) => Promise<T>): Promise<T>;
+  /** Registers a command's work: its result is the exit code, an error is one sentence on stderr. */
+  run(command: Command, work: Work): Command;
+}
+// biome-ignore lint/suspicious/noExplicitAny: commander hands over arguments by position, each command knows its own.
+export type Work = (...args: any[]) => Promise<ExitCode>;
+
+/** Runs one command line (without node and script). Resolves to the exit code; never rejects. */
+export async function runCli(argv: readonly string[], terminal: Terminal): Promise<ExitCode> {
+  let exitCode: ExitCode = EXIT.ok;
+  const cli = createCli(terminal, (code) => {
+    exitCode = code;
+  });
+  const program = buildProgram(cli);
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    throw error;
+  }
+}
+
+function createCli(terminal: Terminal, setExitCode: (code: ExitCode) => void): Cli {
+  const tell = (line: string) => void terminal.stderr.write(`${line}\n`);
+  const cli: Cli = {
+    ...terminal,
+    actor: `cli:${userName()}`,
+    tell,
+    print(options, value, text) {
+      terminal.stdout.write(`${options.json ? JSON.stringify(value, null, 2) : text(value)}\n`);
+    },
+    withProducer: (work) => withProducer(terminal.env, work),
+    run(command, work) {
+      return command.option('--json', 'print machine-readable output on stdout').action(async (...args: unknown[]) => {
+        const options = args.at(-2) as OptionValues;
+        try {
+          setExitCode(await work(...args));
+        } catch (error) {
+          const { code, message, usage } = await explain(error, cli);
+          if (options.json) terminal.stdout.write(`${JSON.stringify({ error: { code, message } }, null, 2)}\n`);
+          tell(message);
+          setExitCode(usage ? EXIT.usage : EXIT.failed);
+        }
+      });
+    },
+  };
+  return cli;
+}
+
+async function withProducer<T>(env: Environment, work: (producer: Producer) => Promise<T>): Promise<T> {
+  const servers = findServers(env);
+  const producer = createProducer({
+    databaseUrl: servers.databaseUrl,
+    redisUrl: servers.redisUrl,
+    ...(env.NIGHTSHIFT_NS ? { namespace: env.NIGHTSHIFT_NS } : {}),
+    catalogue: createCatalogue(jobs),
+    log: pino({ level: env.LOG_LEVEL ?? 'error' }, pino.destination(2)),
+    poolMax: 4,
+  });
+  try {
+    return await work(producer);
+  } finally {
+    await producer.close();
+  }
+}
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // A container may run under a user id that has no name.
+    return String(process.getuid?.() ?? 'unknown');
+  }
+}

@@ -1,0 +1,129 @@
+import {
+  findRun,
+  listAttempts,
+  listFailures,
+  listRunAudit,
+  listRuns,
+  RUN_STATUSES,
+  type RunStatus,
+  type RunView,
+} from '@nightshift/engine/accept';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Cli, EXIT } from '../cli.ts';
+import { runText, statusText, time } from '../run-text.ts';
+import { findTenant } from '../tenants.ts';
+import { seconds, table } from '../terminal.ts';
+
+interface Flags {
+  job?: string;
+  tenant?: string;
+  status?: RunStatus;
+  limit: number;
+  json?: boolean;
+}
+
+/** Rows of each part of `runs show`. */
+const PART = 100;
+
+export function runsCommand(program: Command, cli: Cli): void {
+  const runs = program.command('runs').description('list runs, newest first');
+  runs
+    .option('--job <job>')
+    .option('--tenant <tenant>', 'slug, id or system/slug')
+    .addOption(new Option('--status <status>').choices(RUN_STATUSES))
+    .option('--limit <rows>', 'at most', parseLimit, 20);
+  cli.run(runs, (flags: Flags) => list(cli, flags));
+  // Without this, `runs show --json` would give the flag to `runs`.
+  runs.enablePositionalOptions();
+  showCommand(runs, cli);
+  actCommand(runs, cli, 'cancel', 'cancel an open run');
+  actCommand(runs, cli, 'retry', 'start an ended run again, as a new run linked to it');
+  actCommand(runs, cli, 'replay', 'run the failed items of an ended run again, as a new run');
+}
+
+async function list(cli: Cli, flags: Flags) {
+  return cli.withProducer(async (producer) => {
+    if (flags.job !== undefined) producer.catalogue.get(flags.job);
+    const tenant = flags.tenant === undefined ? null : await findTenant(producer, flags.tenant);
+    const { items } = await listRuns(producer.pools, {
+      tenantId: null,
+      ofTenant: tenant?.id,
+      job: flags.job,
+      status: flags.status,
+      limit: flags.limit,
+    });
+    cli.print(flags, items, runsTable);
+    return EXIT.ok;
+  });
+}
+
+function showCommand(runs: Command, cli: Cli): void {
+  const command = runs.command('show').description('one run: attempts, item errors, audit').argument('<id>');
+  cli.run(command, (id: string, flags: { json?: boolean }) =>
+    cli.withProducer(async ({ pools }) => {
+      const run = await findRun(pools, id, null);
+      const [attempts, failures, audit] = await Promise.all([
+        listAttempts(pools, id, null),
+        listFailures(pools, id, null, { limit: PART }),
+        listRunAudit(pools, id, null, { limit: PART }),
+      ]);
+      const shown = { ...run, attemptsList: attempts, failures: failures.items, audit: audit.items };
+      cli.print(flags, shown, () => {
+        const parts = [runText(run)];
+        if (attempts.length > 1) parts.push(records('attempts', attempts));
+        if (failures.items.length > 0) parts.push(records('item errors', failures.items));
+        parts.push(records('audit', audit.items));
+        return parts.join('\n\n');
+      });
+      return EXIT.ok;
+    }),
+  );
+}
+
+function actCommand(runs: Command, cli: Cli, action: 'cancel' | 'retry' | 'replay', description: string): void {
+  const command = runs.command(action).description(description).argument('<id>');
+  cli.run(command, (id: string, flags: { json?: boolean }) =>
+    cli.withProducer(async (producer) => {
+      const answer = await producer[action](id, cli.actor, null);
+      cli.print(flags, answer, () => `${answer.id} ${answer.status}`);
+      return EXIT.ok;
+    }),
+  );
+}
+
+function runsTable(runs: readonly RunView[]): string {
+  if (runs.length === 0) return 'No runs.';
+  return table(
+    ['run', 'job', 'tenant', 'status', 'items', 'errors', 'time', 'accepted'],
+    runs.map((run) => [
+      run.id,
+      run.job,
+      run.tenant ?? run.tenantId,
+      statusText(run.status),
+      String(run.processed),
+      String(run.failedItems),
+      run.durationMs === null ? '' : seconds(run.durationMs),
+      time(run.acceptedAt),
+    ]),
+    ['items', 'errors', 'time'],
+  );
+}
+
+/** Rows of one shape as a table with the rows' own names. */
+function records(title: string, rows: readonly object[]): string {
+  const first = rows[0];
+  if (first === undefined) return `${title}: none`;
+  const names = Object.keys(first);
+  const cell = (value: unknown) => {
+    if (value === null || value === undefined) return '';
+    if (value instanceof Date) return time(value);
+    return typeof value === 'object' ? JSON.stringify(value) : String(value);
+  };
+  const body = rows.map((row) => names.map((name) => cell((row as Record<string, unknown>)[name])));
+  return `${title}\n${table(names, body)}`;
+}
+
+function parseLimit(text: string): number {
+  if (!/^\d{1,4}$/.test(text) || Number(text) === 0) throw new InvalidArgumentError('It must be 1 to 9999.');
+  return Number(text);
+}

@@ -1,0 +1,86 @@
+import { UnknownScheduleError } from '@nightshift/engine';
+import { listSchedules, type Producer, type ScheduleView } from '@nightshift/engine/accept';
+import type { Command } from 'commander';
+import { type Cli, EXIT } from '../cli.ts';
+import { time } from '../run-text.ts';
+import { table } from '../terminal.ts';
+import { UsageError } from '../usage-error.ts';
+
+interface Flags {
+  json?: boolean;
+}
+
+export function schedulesCommand(program: Command, cli: Cli): void {
+  const schedules = program.command('schedules').description('list the schedules');
+  cli.run(schedules, (flags: Flags) =>
+    cli.withProducer(async (producer) => {
+      cli.print(flags, await readSchedules(producer), schedulesTable);
+      return EXIT.ok;
+    }),
+  );
+  schedules.enablePositionalOptions();
+  act(schedules, cli, 'pause', 'stop a schedule from starting runs', async (producer, schedule) => {
+    await producer.pauseSchedule(schedule.id, cli.actor);
+    return `${schedule.job} is paused; ticks that pass meanwhile are recorded as skipped.`;
+  });
+  act(schedules, cli, 'resume', 'let a paused schedule start runs again', async (producer, schedule) => {
+    await producer.resumeSchedule(schedule.id, cli.actor);
+    return `${schedule.job} starts runs again.`;
+  });
+  act(schedules, cli, 'trigger', 'start its runs now, without consuming a tick', async (producer, schedule) => {
+    const started = await producer.start({ kind: 'manual', job: schedule.job, scheduleId: schedule.id }, cli.actor);
+    return started.runs
+      .map((run) => `${run.runId} ${run.tenant}${run.joined ? ' (joined an open run)' : ''}`)
+      .join('\n');
+  });
+}
+
+type Act = (producer: Producer, schedule: ScheduleView) => Promise<string>;
+
+function act(schedules: Command, cli: Cli, name: string, description: string, work: Act): void {
+  const command = schedules
+    .command(name)
+    .description(description)
+    .argument('<schedule>', 'its id, or the name of its job');
+  cli.run(command, (idOrJob: string, flags: Flags) =>
+    cli.withProducer(async (producer) => {
+      const schedule = pick(await readSchedules(producer), idOrJob);
+      const said = await work(producer, schedule);
+      const after = (await readSchedules(producer)).find((each) => each.id === schedule.id);
+      cli.print(flags, after, () => said);
+      return EXIT.ok;
+    }),
+  );
+}
+
+function pick(schedules: readonly ScheduleView[], idOrJob: string): ScheduleView {
+  const matches = schedules.filter((schedule) => schedule.id === idOrJob || schedule.job === idOrJob);
+  const [match, other] = matches;
+  if (match === undefined) throw new UnknownScheduleError(idOrJob);
+  if (other !== undefined) {
+    throw new UsageError(
+      `${idOrJob} has ${matches.length} schedules; name one by its id: ${matches.map((s) => s.id).join(', ')}.`,
+    );
+  }
+  return match;
+}
+
+async function readSchedules(producer: Producer): Promise<readonly ScheduleView[]> {
+  return listSchedules(producer.pools);
+}
+
+function schedulesTable(schedules: readonly ScheduleView[]): string {
+  if (schedules.length === 0) return 'No schedules yet: a worker declares them at its start.';
+  return table(
+    ['schedule', 'job', 'cron', 'zone', 'state', 'next', 'last'],
+    schedules.map((schedule) => [
+      schedule.id,
+      schedule.job,
+      schedule.cron,
+      schedule.zone,
+      schedule.paused !== null ? `paused by ${schedule.paused.by}` : schedule.enabled ? 'on' : 'off',
+      time(schedule.nextDueAt),
+      time(schedule.lastDueAt),
+    ]),
+  );
+}

@@ -1,0 +1,40 @@
+import { seedDemo } from '@nightshift/db/demo';
+import { type Command, InvalidArgumentError } from 'commander';
+import { type Cli, EXIT } from '../cli.ts';
+import { findAdminUrl, NoAdminUrlError } from '../servers.ts';
+
+interface Flags {
+  gyms: number;
+  members: number;
+  days: number;
+  seed: number;
+  json?: boolean;
+}
+
+export function seedCommand(program: Command, cli: Cli): void {
+  const command = program
+    .command('seed')
+    .description('fill an empty database with demo data; the same numbers give the same rows')
+    .option('--gyms <count>', 'gyms', parseCount, 3)
+    .option('--members <count>', 'members of each gym', parseCount, 2_000)
+    .option('--days <count>', 'days of visits', parseCount, 180)
+    .option('--seed <number>', 'start of the random sequence', parseCount, 1);
+  cli.run(command, async (flags: Flags) => {
+    const adminUrl = findAdminUrl(cli.env);
+    if (adminUrl === null) throw new NoAdminUrlError();
+    const { gyms, members, days, seed } = flags;
+    const result = await seedDemo({ adminUrl, gyms, members, days, seed, onProgress: cli.tell });
+    cli.print(flags, result, () =>
+      result.seeded
+        ? `${result.gyms} gyms, ${result.members} members, ${result.visits} visits, ${result.coaches} coaches.`
+        : 'There is data already; nothing was changed.',
+    );
+    return EXIT.ok;
+  });
+}
+
+function parseCount(text: string): number {
+  if (!/^\d{1,7}$/.test(text) || Number(text) === 0)
+    throw new InvalidArgumentError('It must be a whole number above 0.');
+  return Number(text);
+}
