@@ -2,7 +2,7 @@
 // dependency, because on a fresh machine nothing is installed yet. Everything is skipped when its stamp is current.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -126,6 +126,16 @@ function isAlive(pid) {
   }
 }
 
+function isAbandoned(lock, pidFile) {
+  try {
+    const pid = existsSync(pidFile) ? Number(readFileSync(pidFile, 'utf8')) : 0;
+    return pid > 0 ? !isAlive(pid) : Date.now() - statSync(lock).mtimeMs > 10_000;
+  } catch {
+    // Released between two looks.
+    return false;
+  }
+}
+
 /** Two starts in one checkout must not install into one another. */
 async function oneAtATime(work) {
   const lock = join(tmpdir(), `nightshift-setup-${createHash('sha256').update(root).digest('hex').slice(0, 12)}`);
@@ -139,8 +149,7 @@ async function oneAtATime(work) {
       if (error.code !== 'EEXIST') throw error;
     }
     await delay(200);
-    const pid = existsSync(pidFile) ? Number(readFileSync(pidFile, 'utf8')) : 0;
-    if (pid > 0 && !isAlive(pid)) rmSync(lock, { recursive: true, force: true });
+    if (isAbandoned(lock, pidFile)) rmSync(lock, { recursive: true, force: true });
   }
   try {
     return await work();
