@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type AppRole, findFreePort, isPortFree, type Supervisor } from '@nightshift/services';
@@ -67,6 +68,8 @@ function appEnvironment(options: FleetOptions, role: AppRole): NodeJS.ProcessEnv
     DATABASE_URL: options.servers.databaseUrl,
     REDIS_URL: options.servers.redisUrl,
     PORT: String(options.port),
+    // Some shells export HOST as the machine's name.
+    HOST: isIP(options.env.HOST ?? '') === 0 ? '127.0.0.1' : options.env.HOST,
     ...(role === 'worker' && !options.clock ? { NIGHTSHIFT_CLOCK: 'off' } : {}),
   };
 }

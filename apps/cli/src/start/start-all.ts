@@ -9,7 +9,7 @@ import pc from 'picocolors';
 import { pino } from 'pino';
 import { type Environment, homeDirectory } from '../home.ts';
 import { nightFailed, nightTable, runNight } from '../night.ts';
-import { showNightProgress } from '../night-progress.ts';
+import { showNightProgress } from '../night-table.ts';
 import { removeDevFile, writeDevFile } from './dev-file.ts';
 import { choosePort, startFleet } from './fleet.ts';
 import { loadSecrets, type Secrets } from './secrets.ts';
