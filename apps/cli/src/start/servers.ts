@@ -60,7 +60,7 @@ async function givenDatabase(
   if (env.ADMIN_DATABASE_URL) {
     return { databaseUrl: given, adminDatabaseUrl: inDatabase(env.ADMIN_DATABASE_URL, database) };
   }
-  if (!(await mayMigrate(given))) throw new NoAdminUrlError();
+  if (!(await mayMigrate(inDatabase(given, 'postgres')))) throw new NoAdminUrlError();
   return {
     databaseUrl: loginUrl(inDatabase(given, database), password),
     adminDatabaseUrl: inDatabase(given, database),
