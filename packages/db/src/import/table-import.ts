@@ -1,0 +1,45 @@
+import type { ColumnType } from './column-types.ts';
+
+export interface ImportColumn {
+  readonly name: string;
+  readonly type: ColumnType;
+  readonly required: boolean;
+  /** SQL for an empty or absent optional value; null where that is not given. */
+  readonly fallback?: string;
+}
+
+/** A row of another table that a line points to, by whichever of these columns the file has: exactly one. */
+export interface ImportReference {
+  /** Column of the target that gets the id. */
+  readonly column: string;
+  readonly table: string;
+  /** For messages: "no such member in this gym". */
+  readonly noun: string;
+  readonly by: readonly { readonly column: string; readonly key: string; readonly type: ColumnType }[];
+}
+
+/** Rows that must not be there twice, in the file or beside what the table has. */
+export interface ImportUnique {
+  /** Columns of the target, resolved references among them. */
+  readonly columns: readonly string[];
+  /** "member and time" */
+  readonly words: string;
+}
+
+export interface ImportCheck {
+  readonly column: string;
+  /** SQL over the row; true where it is wrong. */
+  readonly wrong: string;
+  readonly reason: string;
+}
+
+/** Everything that one table's CSV is judged by. */
+export interface TableImport {
+  readonly table: string;
+  readonly columns: readonly ImportColumn[];
+  readonly references: readonly ImportReference[];
+  readonly unique: readonly ImportUnique[];
+  readonly checks: readonly ImportCheck[];
+  /** A table that must have the tenant's row first. */
+  readonly parent?: string;
+}
