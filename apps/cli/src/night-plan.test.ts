@@ -91,7 +91,7 @@ test('one paused schedule of several leaves the tenants of the others', () => {
 
 test.each([
   [{ all: true } as const, ['north', 'south']],
-  [{ only: ['south'] }, ['south']],
+  [{ only: ['id-south'] }, ['south']],
   [{ except: ['id-south'] }, ['north']],
 ])('selector %j serves %j', (selector, served) => {
   const [step] = planNight(createCatalogue([job('a.one')]), [schedule('a.one', '0 1 * * *', { selector })]);
@@ -104,4 +104,12 @@ test('a schedule that follows its tenants serves those of its zone', () => {
   ]);
   expect(step?.serves(tenant('pune', 'Asia/Kolkata'))).toBe(true);
   expect(step?.serves(tenant('oslo', 'Europe/Oslo'))).toBe(false);
+});
+
+test('a tenant whose own schedule is paused does not fall back to the general one', () => {
+  const [step] = planNight(createCatalogue([job('a.one')]), [
+    schedule('a.one', '0 1 * * *'),
+    schedule('a.one', '0 5 * * *', { selector: { only: ['id-north'] }, pausedBy: 'mira' }),
+  ]);
+  expect(['north', 'south'].filter((slug) => step?.serves(tenant(slug)))).toEqual(['south']);
 });

@@ -14,6 +14,7 @@ export interface NightSchedule {
   readonly pausedBy: string | null;
 }
 
+/** By tenant id. */
 export type TenantSelector =
   | { readonly all: true }
   | { readonly only: readonly string[] }
@@ -40,7 +41,7 @@ export function planNight(catalogue: Catalogue, schedules: readonly NightSchedul
       job,
       scheduleId: (active[0] ?? first).id,
       skipped: active.length > 0 ? null : whySkipped(first),
-      serves: (tenant) => active.some((schedule) => serves(schedule, tenant)),
+      serves: (tenant) => active.some((schedule) => serves(schedule, tenant, ofJob)),
       firstMinute: Math.min(...ofJob.map((schedule) => firstMinute(schedule.cron))),
     });
   }
@@ -70,11 +71,11 @@ function whySkipped(schedule: NightSchedule): string {
   return schedule.pausedBy === null ? 'its schedule is disabled' : `its schedule is paused by ${schedule.pausedBy}`;
 }
 
-function serves(schedule: NightSchedule, tenant: TenantRef): boolean {
+/** A tenant that has a schedule of its own for the job is that one's, not the general one's, even while it is paused. */
+function serves(schedule: NightSchedule, tenant: TenantRef, ofJob: readonly NightSchedule[]): boolean {
   if (schedule.tenantZone !== null && schedule.tenantZone !== tenant.zone) return false;
   const { selector } = schedule;
-  const names = (list: readonly string[]) => list.includes(tenant.id) || list.includes(tenant.slug);
-  if ('only' in selector) return names(selector.only);
-  if ('except' in selector) return !names(selector.except);
-  return true;
+  if ('only' in selector) return selector.only.includes(tenant.id);
+  if ('except' in selector && selector.except.includes(tenant.id)) return false;
+  return !ofJob.some((other) => other.enabled && 'only' in other.selector && other.selector.only.includes(tenant.id));
 }
