@@ -23,7 +23,10 @@ export async function cloneTestDatabase(): Promise<TestDatabase> {
   }
   const name = `db_${randomUUID().replaceAll('-', '')}`;
   const server = new pg.Pool({ connectionString: serverUrl, max: 1 });
-  await server.query(`CREATE DATABASE ${name} TEMPLATE ${template}`);
+  // Two clones of one template at once refuse each other.
+  await server.query(`SELECT pg_advisory_lock(hashtext('nightshift.clone'))`);
+  await server.query(`CREATE DATABASE ${name} TEMPLATE ${template} STRATEGY file_copy`);
+  await server.query(`SELECT pg_advisory_unlock(hashtext('nightshift.clone'))`);
   const adminUrl = databaseUrl(serverUrl, name);
   const admin = new pg.Pool({ connectionString: adminUrl, max: 2 });
   const app = createPool({ url: adminUrl, role: 'ns_app', max: 3, name: 'test' });
