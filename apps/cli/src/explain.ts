@@ -1,4 +1,4 @@
-import { NightshiftError, UnknownTenantError } from '@nightshift/engine';
+import { UnknownTenantError } from '@nightshift/engine';
 import type { Cli } from './cli.ts';
 import { address, findServers } from './servers.ts';
 import { listTenants } from './tenants.ts';
@@ -18,10 +18,10 @@ export async function explain(error: unknown, cli: Cli): Promise<Explanation> {
   if (error instanceof UnknownTenantError) {
     return { code: error.code, message: `${error.message} ${await knownTenants(cli)}`.trim(), usage: true };
   }
-  if (error instanceof NightshiftError) {
-    return { code: error.code, message: error.message, usage: USAGE_CODES.includes(error.code) };
-  }
   const code = (error as { code?: unknown })?.code;
+  if (error instanceof Error && isOwnCode(code)) {
+    return { code, message: error.message, usage: USAGE_CODES.includes(code) };
+  }
   if (isUnreachable(error)) return { code: 'unreachable', message: unreachable(cli), usage: false };
   if (code === '28P01' || code === '28000') {
     return {
@@ -32,6 +32,11 @@ export async function explain(error: unknown, cli: Cli): Promise<Explanation> {
   }
   const message = error instanceof Error ? (error.message.split('\n')[0] ?? error.name) : String(error);
   return { code: typeof code === 'string' ? code : 'unexpected', message: `Unexpected: ${message}`, usage: false };
+}
+
+/** Codes of our own errors are words with dashes; those of Node and Postgres are upper case or digits. */
+function isOwnCode(code: unknown): code is string {
+  return typeof code === 'string' && /^[a-z]+(-[a-z]+)*$/.test(code);
 }
 
 function isUnreachable(error: unknown): boolean {

@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import { createReadStream, existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Readable } from 'node:stream';
-import { importCsv } from '@nightshift/db/import';
+import { importableTables, importCsv } from '@nightshift/db/import';
+import { nearest } from '@nightshift/engine';
 import type { Command } from 'commander';
 import { type Cli, EXIT } from '../cli.ts';
 import type { Environment } from '../home.ts';
@@ -22,6 +23,7 @@ export function importCommand(program: Command, cli: Cli): void {
     .argument('<file>', "a CSV file with a header line, or '-' for stdin")
     .requiredOption('--tenant <tenant>', 'whose rows they are: slug or id');
   cli.run(command, async (tableName: string, file: string, flags: Flags) => {
+    checkTable(tableName);
     const stream = await openFile(cli, file);
     return cli.withProducer(async (producer) => {
       const system = tableName.split('.')[0] ?? '';
@@ -43,6 +45,14 @@ export function importCommand(program: Command, cli: Cli): void {
       return result.errors.length === 0 ? EXIT.ok : EXIT.failed;
     });
   });
+}
+
+function checkTable(name: string): void {
+  const known = importableTables().map(({ table }) => table);
+  if (known.includes(name)) return;
+  const near = nearest(name, known);
+  const suggestion = near === null ? `Those that can: ${known.join(', ')}.` : `Did you mean '${near}'?`;
+  throw new UsageError(`Nothing can be imported into '${name}'. ${suggestion}`);
 }
 
 async function openFile(cli: Cli, file: string): Promise<Readable> {

@@ -4,7 +4,8 @@ import {
   listFailures,
   listRunAudit,
   listRuns,
-  RUN_STATUSES,
+  OPEN_STATES,
+  RUN_OUTCOMES,
   type RunStatus,
   type RunView,
 } from '@nightshift/engine/accept';
@@ -30,15 +31,15 @@ export function runsCommand(program: Command, cli: Cli): void {
   runs
     .option('--job <job>')
     .option('--tenant <tenant>', 'slug, id or system/slug')
-    .addOption(new Option('--status <status>').choices(RUN_STATUSES))
+    .addOption(new Option('--status <status>').choices([...OPEN_STATES, ...RUN_OUTCOMES]))
     .option('--limit <rows>', 'at most', parseLimit, 20);
   cli.run(runs, (flags: Flags) => list(cli, flags));
   // Without this, `runs show --json` would give the flag to `runs`.
   runs.enablePositionalOptions();
   showCommand(runs, cli);
-  actCommand(runs, cli, 'cancel', 'cancel an open run');
-  actCommand(runs, cli, 'retry', 'start an ended run again, as a new run linked to it');
-  actCommand(runs, cli, 'replay', 'run the failed items of an ended run again, as a new run');
+  cancelCommand(runs, cli);
+  againCommand(runs, cli, 'retry', 'start an ended run again, as a new run linked to it');
+  againCommand(runs, cli, 'replay', 'run the failed items of an ended run again, as a new run');
 }
 
 async function list(cli: Cli, flags: Flags) {
@@ -80,12 +81,25 @@ function showCommand(runs: Command, cli: Cli): void {
   );
 }
 
-function actCommand(runs: Command, cli: Cli, action: 'cancel' | 'retry' | 'replay', description: string): void {
+function cancelCommand(runs: Command, cli: Cli): void {
+  const command = runs.command('cancel').description('cancel an open run').argument('<id>');
+  cli.run(command, (id: string, flags: { json?: boolean }) =>
+    cli.withProducer(async (producer) => {
+      const status = await producer.cancel(id, cli.actor, null);
+      cli.print(flags, { id, status }, () =>
+        status === 'cancelled' ? `${id} is cancelled.` : `${id} stops at its next checkpoint.`,
+      );
+      return EXIT.ok;
+    }),
+  );
+}
+
+function againCommand(runs: Command, cli: Cli, action: 'retry' | 'replay', description: string): void {
   const command = runs.command(action).description(description).argument('<id>');
   cli.run(command, (id: string, flags: { json?: boolean }) =>
     cli.withProducer(async (producer) => {
-      const answer = await producer[action](id, cli.actor, null);
-      cli.print(flags, answer, () => `${answer.id} ${answer.status}`);
+      const accepted = await producer[action](id, cli.actor, null);
+      cli.print(flags, accepted, () => `${accepted.id} ${accepted.status}`);
       return EXIT.ok;
     }),
   );

@@ -7,7 +7,7 @@ const CANARY_MS = 15_000;
 export async function checkWorkers(producer: Producer, actor: string): Promise<Finding[]> {
   try {
     const workers = (await liveWorkers(producer.pools)).filter((worker) => !worker.stopping);
-    const findings = workerFindings(producer, workers);
+    const findings = [...workerFindings(producer, workers), await connectionFinding(producer, workers)];
     if (workers.length === 0) return findings;
     return [...findings, await canaryFinding(producer, actor)];
   } catch (error) {
@@ -41,6 +41,30 @@ export function workerFindings(producer: Pick<Producer, 'catalogue'>, workers: r
       'Those runs wait until a worker of this build starts: deploy the workers.',
     ),
   ];
+}
+
+/** Of one API with its default pools. */
+const API_CONNECTIONS = 40;
+/** What a worker opens beside two connections a slot. */
+const LOOP_CONNECTIONS = 8;
+
+async function connectionFinding(producer: Producer, workers: readonly WorkerView[]): Promise<Finding> {
+  const { rows } = await producer.pools.ops.query<{ most: number }>(
+    `SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int AS most`,
+  );
+  const most = rows[0]?.most ?? 0;
+  const wanted = workers.reduce((sum, worker) => sum + mayOpen(worker), API_CONNECTIONS);
+  return expect(
+    wanted <= most,
+    'workers pools',
+    `${workers.length} workers and one API may open ${wanted} of ${most} connections`,
+    'Raise max_connections of Postgres, or lower the slots of the workers.',
+  );
+}
+
+function mayOpen(worker: WorkerView): number {
+  const slots = Object.values(worker.slots as Record<string, number>).reduce((sum, count) => sum + count, 0);
+  return 2 * slots + LOOP_CONNECTIONS;
 }
 
 async function canaryFinding(producer: Producer, actor: string): Promise<Finding> {
