@@ -22,6 +22,7 @@ interface Servers {
 const shared = globalThis as { nightshiftTestServers?: { started: Promise<Servers>; users: number } };
 
 const TEMPLATE = 'nightshift_template';
+const LOGIN_PASSWORD = 'nightshift-test';
 const PREFIX = 'nightshift-test-';
 
 /** Directories of test runs that were killed. */
@@ -45,7 +46,7 @@ async function startServers(): Promise<Servers> {
   ]);
   const servers = { postgres, redis, dir };
   try {
-    await migrate({ adminUrl: postgres.adminUrl, database: TEMPLATE });
+    await migrate({ adminUrl: postgres.adminUrl, database: TEMPLATE, loginPassword: LOGIN_PASSWORD });
   } catch (error) {
     // vitest calls no teardown of a setup that failed, and waits for what still runs.
     await removeServers(servers);
@@ -54,6 +55,7 @@ async function startServers(): Promise<Servers> {
   process.env.NIGHTSHIFT_TEST_ADMIN_URL = postgres.adminUrl;
   process.env.NIGHTSHIFT_TEST_REDIS_URL = redis.url;
   process.env.NIGHTSHIFT_TEST_TEMPLATE = TEMPLATE;
+  process.env.NIGHTSHIFT_TEST_LOGIN_PASSWORD = LOGIN_PASSWORD;
   return servers;
 }
 

@@ -246,12 +246,14 @@ CREATE TABLE ops.idempotency_keys (
 CREATE INDEX idempotency_keys_expiry ON ops.idempotency_keys (expires_at);
 --> statement-breakpoint
 -- The bytes an audit row vouches for: lengths before the free texts, so that no two rows share them. IMMUTABLE by its parts, so
--- that it is inlined into the generated column (as a call it would cost ten times as much).
+-- that it is inlined into the generated column (as a call it would cost ten times as much); hence the cast to bytea and not convert_to(),
+-- which is only STABLE. The cast reads backslashes as escapes: they are doubled.
 CREATE FUNCTION ops.audit_bytes(seq bigint, at timestamptz, tx xid8, tenant uuid, actor text, action text, run uuid, details jsonb)
-RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-  SELECT seq::text || '|' || extract(epoch FROM (at - timestamptz '2000-01-01 00:00:00+00'))::text || '|' || tx::text || '|' || coalesce(tenant::text, '-')
+RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT replace(seq::text || '|' || extract(epoch FROM (at - timestamptz '2000-01-01 00:00:00+00'))::text || '|' || tx::text || '|' || coalesce(tenant::text, '-')
     || '|' || coalesce(run::text, '-') || '|' || length(actor)::text || '|' || actor || '|' || length(action)::text || '|' || action
-    || '|' || coalesce(details::text, '-')
+    || '|' || coalesce(details::text, '-'),
+    '\', '\\')::bytea
 $$;
 --> statement-breakpoint
 CREATE TABLE ops.audit_log (
@@ -263,7 +265,7 @@ CREATE TABLE ops.audit_log (
   action text NOT NULL,
   run_id uuid,
   details jsonb,
-  row_hash bytea GENERATED ALWAYS AS (sha256(convert_to(ops.audit_bytes(seq, at, tx, tenant_id, actor, action, run_id, details), 'UTF8'))) STORED,
+  row_hash bytea GENERATED ALWAYS AS (sha256(ops.audit_bytes(seq, at, tx, tenant_id, actor, action, run_id, details))) STORED,
   PRIMARY KEY (at, seq)
 ) PARTITION BY RANGE (at);
 --> statement-breakpoint
@@ -464,7 +466,7 @@ END $$;
 --> statement-breakpoint
 GRANT SELECT ON ALL TABLES IN SCHEMA ops TO ns_backup;
 --> statement-breakpoint
-GRANT SELECT, INSERT, UPDATE, DELETE ON ops.open_runs TO ns_app, ns_ops;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ops.open_runs, ops.idempotency_keys TO ns_app, ns_ops;
 --> statement-breakpoint
 GRANT SELECT, INSERT ON ops.runs, ops.run_payloads, ops.attempts, ops.audit_log TO ns_app, ns_ops;
 --> statement-breakpoint
@@ -480,7 +482,7 @@ GRANT SELECT, INSERT, UPDATE ON ops.tenants, ops.schedules, ops.triggers, ops.qu
 --> statement-breakpoint
 GRANT SELECT, INSERT ON ops.ticks, ops.audit_seals TO ns_ops;
 --> statement-breakpoint
-GRANT SELECT, INSERT, UPDATE, DELETE ON ops.idempotency_keys, ops.workers, ops.pauses, ops.job_settings TO ns_ops;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ops.workers, ops.pauses, ops.job_settings TO ns_ops;
 --> statement-breakpoint
 REVOKE ALL ON FUNCTION ops.ensure_partitions(timestamptz), ops.drop_expired_partitions(integer, integer) FROM PUBLIC;
 --> statement-breakpoint

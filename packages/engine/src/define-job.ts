@@ -5,6 +5,12 @@ import { checkDeclaration } from './check-declaration.ts';
 import type { RetryPolicy } from './policy.ts';
 import type { Priority } from './priority.ts';
 
+// A list of jobs has inputs and items of different types; `unknown` in a handler's parameters would refuse each of them.
+// biome-ignore lint/suspicious/noExplicitAny: see above
+type AnyInput = any;
+// biome-ignore lint/suspicious/noExplicitAny: see above
+type AnyItem = any;
+
 export type Scope = 'tenant' | 'system';
 export type JobKind = 'request' | 'sweep' | 'task';
 
@@ -109,7 +115,7 @@ export interface RequestContext extends Context {
 export type RequestResult<Result> = { readonly ok: Result } | { readonly error: Error };
 
 /** One input, ad hoc; under a backlog up to 200 runs of one tenant come in one call and one transaction. */
-export interface RequestJob<Input extends z.ZodType = z.ZodType, Result = unknown> extends JobBase<Input> {
+export interface RequestJob<Input extends z.ZodType = AnyInput, Result = unknown> extends JobBase<Input> {
   readonly kind: 'request';
   /**
    * Waiting that belongs to the run but not into its transaction. It runs before the claim, so another worker may repeat it after a
@@ -143,8 +149,7 @@ export interface SweepTotals {
 }
 
 /** Pages through items by key, batch by batch, from a checkpoint. */
-// biome-ignore lint/suspicious/noExplicitAny: a list of sweeps has items of different types; `unknown` would refuse each of them.
-export interface SweepJob<Input extends z.ZodType = z.ZodType, Item = any> extends JobBase<Input> {
+export interface SweepJob<Input extends z.ZodType = AnyInput, Item = AnyItem> extends JobBase<Input> {
   readonly kind: 'sweep';
   readonly count?: (ctx: SweepContext<z.output<Input>>) => Promise<number>;
   /** Up to `limit` items after key `after`, in key order; an empty page ends the sweep. */
@@ -169,7 +174,7 @@ export interface TaskContext extends Context {
 }
 
 /** One handler that may last: it must watch `ctx.signal`. */
-export interface TaskJob<Input extends z.ZodType = z.ZodType, Result = unknown> extends JobBase<Input> {
+export interface TaskJob<Input extends z.ZodType = AnyInput, Result = unknown> extends JobBase<Input> {
   readonly kind: 'task';
   /** True: it changes the outside world, so a dry run is refused. */
   readonly outsideEffects?: boolean;

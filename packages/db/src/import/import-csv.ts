@@ -2,17 +2,15 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Pool, PoolClient } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
-import { inTransaction } from '../tenant.ts';
 import type { FileColumn, ImportProblem } from './check-header.ts';
 import { gymImports } from './gym.ts';
 import { ImportConflictError, UnknownImportTableError, UnknownTenantError } from './import-errors.ts';
 import { createStage, insertRows, resolveRows, rowChecks, STAGE } from './import-statements.ts';
 import { type CsvReader, readCsv } from './read-lines.ts';
 import type { TableImport } from './table-import.ts';
+import { inUnhurriedTransaction, NO_LIMIT_MS, unhurried } from './unhurried-transaction.ts';
 
 const IMPORTS: readonly TableImport[] = [...gymImports];
-/** pg's client-side limit for one statement, ms; the largest that a timer takes. A big file may last. */
-const NO_LIMIT_MS = 2 ** 31 - 1;
 const UNIQUE_OR_FOREIGN_KEY = ['23505', '23503'];
 
 export interface ImportCsvOptions {
@@ -61,8 +59,8 @@ export async function importCsv(options: ImportCsvOptions): Promise<ImportCsvRes
   try {
     const columns = await reader.header();
     if (columns === null) return refused(reader.problems);
-    return await inTransaction(options.pool, [options.tenantId], async (client) => {
-      await prepare(client, options.tenantId);
+    return await inUnhurriedTransaction(options.pool, options.tenantId, async (client) => {
+      await useLocalTime(client, options.tenantId);
       const orphan = await missingParent(client, spec);
       if (orphan !== null) return refused([orphan]);
       await copyToStage(client, columns, reader);
@@ -78,11 +76,8 @@ export async function importCsv(options: ImportCsvOptions): Promise<ImportCsvRes
 
 const refused = (errors: readonly ImportProblem[]): ImportCsvResult => ({ imported: 0, errors });
 
-/** A file of millions outlasts the limits of a serving connection; times without an offset are the tenant's. */
-async function prepare(client: PoolClient, tenantId: string): Promise<void> {
-  await client.query(
-    `SET LOCAL statement_timeout = 0; SET LOCAL transaction_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = '60s'`,
-  );
+/** Times without an offset are the tenant's. */
+async function useLocalTime(client: PoolClient, tenantId: string): Promise<void> {
   const { rows } = await client.query(`SELECT set_config('TimeZone', zone, true) FROM ops.tenants WHERE id = $1`, [
     tenantId,
   ]);
@@ -100,7 +95,6 @@ async function missingParent(client: PoolClient, spec: TableImport): Promise<Imp
 async function copyToStage(client: PoolClient, columns: readonly FileColumn[], reader: CsvReader): Promise<void> {
   await client.query(createStage(columns));
   const names = ['line', ...columns.map(({ name }) => name)].join(', ');
-  // pg reads query_timeout from whatever is submitted; its type doesn't say so.
   const copy = Object.assign(copyFrom(`COPY ${STAGE} (${names}) FROM STDIN`), { query_timeout: NO_LIMIT_MS });
   await pipeline(Readable.from(reader.copyText(), { objectMode: true, highWaterMark: 2 }), client.query(copy));
 }
@@ -133,9 +127,4 @@ async function insert(client: PoolClient, spec: TableImport): Promise<number> {
     if (code !== undefined && UNIQUE_OR_FOREIGN_KEY.includes(code)) throw new ImportConflictError(spec.table, error);
     throw error;
   }
-}
-
-function unhurried<Row extends object>(client: PoolClient, statement: string, values: unknown[] = []) {
-  const query = { text: statement, values, query_timeout: NO_LIMIT_MS };
-  return client.query<Row & Record<string, unknown>>(query);
 }

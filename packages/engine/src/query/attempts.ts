@@ -1,6 +1,7 @@
+import { isEnded, type RunStatus } from '../run-status.ts';
 import { decodeCursor, TEXT_PART, toPage } from './cursor.ts';
 import { Conditions, type Page, type PageRequest, type Pools, read } from './read.ts';
-import { findRun, isEnded, type RunDetail, type RunStatus } from './runs.ts';
+import { findRun, type RunDetail } from './runs.ts';
 
 export interface AttemptView {
   readonly attempt: number;

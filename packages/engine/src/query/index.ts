@@ -15,19 +15,7 @@ export {
   type WorkerView,
 } from './platform.ts';
 export { isStoreUnavailable, type Page, type PageRequest, type Pools } from './read.ts';
-export {
-  ENDED_STATUSES,
-  findRun,
-  findRuns,
-  isEnded,
-  listRuns,
-  OPEN_STATUSES,
-  RUN_STATUSES,
-  type RunDetail,
-  type RunFilter,
-  type RunStatus,
-  type RunView,
-} from './runs.ts';
+export { findRun, findRuns, listRuns, type RunDetail, type RunFilter, type RunView } from './runs.ts';
 export {
   findSchedule,
   listSchedules,

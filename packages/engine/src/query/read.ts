@@ -1,5 +1,6 @@
 import { inTransaction, type Pool } from '@nightshift/db';
 import { StoreUnavailableError } from '../errors.ts';
+import { isConnectionError, sqlState } from '../store-errors.ts';
 
 /** Pools of a process that shows what ran: `app` sees one tenant's rows, `ops` all tenants'. */
 export interface Pools {
@@ -23,28 +24,12 @@ export interface PageRequest {
 /** A caller waits 3 s at most for the news that Postgres is away; the rest of them is for the way back. */
 const READ_DEADLINE_MS = 2_700;
 
-// Classes 08 (connection), 53 (out of resources), 57P (shut down, starting); 57014 is our own statement timeout.
-const UNAVAILABLE_STATE = /^(08|53|57P)|^57014$/;
-const UNAVAILABLE_NODE = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EPIPE',
-  'ENOTFOUND',
-  'ETIMEDOUT',
-  'EAI_AGAIN',
-  'ENOENT',
-]);
-const UNAVAILABLE_TEXT =
-  /timeout exceeded when trying to connect|Connection terminated|Query read timeout|not queryable/i;
-
-/** Whether Postgres was not there to answer (as opposed to: it answered that the statement is wrong). */
+/** Whether Postgres was not there to answer, or too busy (as opposed to: it answered that the statement is wrong). */
 export function isStoreUnavailable(error: unknown): boolean {
-  if (error instanceof StoreUnavailableError) return true;
-  if (!(error instanceof Error)) return false;
-  if (error instanceof AggregateError && error.errors.some(isStoreUnavailable)) return true;
-  const { code } = error as { code?: unknown };
-  if (typeof code === 'string' && (UNAVAILABLE_STATE.test(code) || UNAVAILABLE_NODE.has(code))) return true;
-  return UNAVAILABLE_TEXT.test(error.message);
+  // 53: out of connections or memory; 57014: our own statement timeout.
+  return (
+    error instanceof StoreUnavailableError || isConnectionError(error) || /^53|^57014$/.test(sqlState(error) ?? '')
+  );
 }
 
 /**

@@ -1,17 +1,9 @@
 import { isUuid } from '@nightshift/db';
 import { UnknownRunError } from '../errors.ts';
 import { type Priority, priorityName } from '../priority.ts';
+import { isEnded, type RunStatus } from '../run-status.ts';
 import { decodeCursor, toPage, UUID_PART } from './cursor.ts';
 import { Conditions, type Page, type PageRequest, type Pools, read } from './read.ts';
-
-export const OPEN_STATUSES = ['blocked', 'scheduled', 'queued', 'dispatched', 'running'] as const;
-export const ENDED_STATUSES = ['completed', 'completed_with_item_errors', 'failed', 'cancelled'] as const;
-export const RUN_STATUSES = [...OPEN_STATUSES, ...ENDED_STATUSES] as const;
-export type RunStatus = (typeof RUN_STATUSES)[number];
-
-export function isEnded(status: RunStatus): boolean {
-  return (ENDED_STATUSES as readonly string[]).includes(status);
-}
 
 /** A run as it stands. Times by the database's clock. */
 export interface RunView {
@@ -96,7 +88,7 @@ export async function findRuns(pools: Pools, ids: readonly string[], tenantId: s
 export interface RunFilter extends PageRequest {
   /** null: runs of all tenants. */
   readonly tenantId: string | null;
-  /** Narrows the platform's view to one tenant. */
+  /** Id or slug. Narrows the platform's view to the tenants of that name; slugs are unique within a system. */
   readonly ofTenant?: string | undefined;
   readonly job?: string | undefined;
   readonly status?: RunStatus | undefined;
@@ -112,7 +104,7 @@ export async function listRuns(pools: Pools, filter: RunFilter): Promise<Page<Ru
   const conditions = new Conditions();
   // Row-level security says the same; the condition lets the planner use the tenant's index.
   if (filter.tenantId !== null) conditions.add('tenant_id = ?', filter.tenantId);
-  if (filter.ofTenant !== undefined) conditions.add('tenant_id = ?', filter.ofTenant);
+  if (filter.ofTenant !== undefined) addTenant(conditions, filter.ofTenant);
   if (filter.job !== undefined) conditions.add('job = ?', filter.job);
   if (filter.triggerId !== undefined) conditions.add('trigger_id = ?', filter.triggerId);
   // With the second half the planner drops the side of the view that cannot match.
@@ -127,6 +119,11 @@ export async function listRuns(pools: Pools, filter: RunFilter): Promise<Page<Ru
     LEFT JOIN ops.tenants t ON t.id = v.tenant_id ORDER BY v.id DESC`;
   const rows = await read<Row<RunView>>(pools, filter.tenantId, text, conditions.values);
   return toPage(rows, filter.limit, toView<RunView>, (row) => [row.id]);
+}
+
+function addTenant(conditions: Conditions, idOrSlug: string): void {
+  if (isUuid(idOrSlug)) conditions.add('tenant_id = ?', idOrSlug);
+  else conditions.add('tenant_id IN (SELECT t.id FROM ops.tenants t WHERE t.slug = ?)', idOrSlug);
 }
 
 /** First id that a run accepted at this time can have: ids are time-ordered, and runs are partitioned by them. */

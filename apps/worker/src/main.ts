@@ -1,0 +1,51 @@
+import { createCatalogue } from '@nightshift/engine';
+import { startWorker } from '@nightshift/engine/worker';
+import { jobs } from '@nightshift/jobs';
+import { pino } from 'pino';
+import { refuseEviction } from './check-redis.ts';
+import { readEnv } from './env.ts';
+
+/** Beyond the grace that the engine gives what is in hand, ms. */
+const FORCED_AFTER_MS = 30_000;
+
+async function main(): Promise<void> {
+  const env = readEnv(process.env);
+  const log = pino({ level: env.LOG_LEVEL, base: { app: 'worker', pid: process.pid } });
+  await refuseEviction(env.REDIS_URL);
+  const worker = await startWorker({
+    databaseUrl: env.DATABASE_URL,
+    redisUrl: env.REDIS_URL,
+    namespace: env.NIGHTSHIFT_NS,
+    catalogue: createCatalogue(jobs),
+    log,
+    version: process.env.npm_package_version ?? '0.1.0',
+    slots: { short: env.NIGHTSHIFT_SLOTS_SHORT, long: env.NIGHTSHIFT_SLOTS_LONG },
+    fireSchedules: env.NIGHTSHIFT_CLOCK,
+    retentionDays: env.RETENTION_DAYS,
+  });
+
+  let stopping = false;
+  const stop = (why: string) => {
+    if (stopping) return;
+    stopping = true;
+    log.info({ why }, 'stopping: nothing more is taken');
+    setTimeout(() => process.exit(1), FORCED_AFTER_MS + 2_000).unref();
+    worker.stop(FORCED_AFTER_MS).then(
+      () => process.exit(0),
+      (error: Error) => {
+        log.error({ err: { message: error.message } }, 'stopping failed');
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', () => stop('SIGTERM'));
+  process.on('SIGINT', () => stop('SIGINT'));
+  process.on('disconnect', () => stop('supervisor gone'));
+  // Ready without Redis too: the loops go on trying, and nothing is lost meanwhile.
+  process.send?.({ type: 'ready' });
+}
+
+main().catch((error: Error) => {
+  process.stderr.write(`${error.message}\n`);
+  process.exit(1);
+});

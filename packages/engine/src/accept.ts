@@ -1,0 +1,213 @@
+import { inTransaction, type Pool, type PoolClient } from '@nightshift/db';
+import type { Catalogue } from './catalogue.ts';
+import type { RunOptions } from './define-job.ts';
+import { IdempotencyConflictError, StoreUnavailableError } from './errors.ts';
+import { insertRuns } from './insert-runs.ts';
+import type { JobSettings } from './job-settings.ts';
+import { type NewRun, newRun } from './new-run.ts';
+import type { Priority } from './priority.ts';
+import { PG_WAKE_CHANNEL } from './redis-names.ts';
+import type { RunStatus } from './run-status.ts';
+import { isConnectionError, isDataError } from './store-errors.ts';
+import type { Tenants } from './tenants.ts';
+
+export interface AcceptRequest {
+  readonly job: string;
+  /** Id or slug; null where the job has a tenant of its own (system scope, `ops`). */
+  readonly tenant: string | null;
+  readonly input: unknown;
+  readonly priority?: Priority | undefined;
+  readonly dueAt?: Date | undefined;
+  readonly options?: Partial<RunOptions> | undefined;
+  readonly idempotency?: NewRun['idempotency'] | undefined;
+}
+
+export interface Accepted {
+  readonly id: string;
+  readonly status: RunStatus;
+  /** True when a run that was there before answers for this request: same idempotency key, or an open run of a scheduled job. */
+  readonly joined: boolean;
+  readonly tenantId: string;
+}
+
+export interface AcceptDeps {
+  readonly ops: Pool;
+  readonly catalogue: Catalogue;
+  readonly tenants: Tenants;
+  readonly settings: JobSettings;
+  /** Called after commit with the queues that got runs; must not throw. */
+  readonly wake: (queues: Iterable<string>) => void;
+}
+
+/** Two flights keep Postgres busy while the next batch gathers; more would only make batches smaller. */
+const FLIGHTS = 2;
+const BATCH = 1_000;
+
+interface Waiting {
+  readonly run: NewRun;
+  readonly resolve: (accepted: Accepted) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Turns requests into durable open runs, many at a time: while a flight is in the air, requests gather; when it lands the next takes
+ * them all (natural group commit, no timer).
+ */
+export function createAccept(deps: AcceptDeps) {
+  const waiting: Waiting[] = [];
+  let flights = 0;
+  let scheduled = false;
+
+  function schedule(): void {
+    if (scheduled || flights >= FLIGHTS || waiting.length === 0) return;
+    scheduled = true;
+    // After the other requests of this turn of the event loop.
+    setImmediate(() => {
+      scheduled = false;
+      if (flights >= FLIGHTS || waiting.length === 0) return;
+      flights += 1;
+      fly(waiting.splice(0, BATCH)).finally(() => {
+        flights -= 1;
+        schedule();
+      });
+      schedule();
+    });
+  }
+
+  async function fly(batch: Waiting[]): Promise<void> {
+    try {
+      const made = await insertRuns(
+        deps.ops,
+        batch.map((w) => w.run),
+      );
+      deps.wake(new Set(batch.filter((w) => made.has(w.run.id)).map((w) => w.run.queue)));
+      const left: Waiting[] = [];
+      for (const w of batch) {
+        const state = made.get(w.run.id);
+        if (state === undefined) left.push(w);
+        else w.resolve({ id: w.run.id, status: state, joined: false, tenantId: w.run.tenantId });
+      }
+      await Promise.all(left.map((w) => acceptAlone(w.run).then(w.resolve, w.reject)));
+    } catch (error) {
+      // One bad row fails the statement for all: halve the batch until it is alone.
+      if (isDataError(error) && batch.length > 1) {
+        const middle = batch.length >> 1;
+        await Promise.all([fly(batch.slice(0, middle)), fly(batch.slice(middle))]);
+        return;
+      }
+      for (const w of batch) w.reject(isConnectionError(error) ? new StoreUnavailableError(error) : error);
+    }
+  }
+
+  /** For the rare run that found its key taken. */
+  async function acceptAlone(run: NewRun): Promise<Accepted> {
+    const accepted = await storeErrors(() => inTransaction(deps.ops, [], (client) => insertOrJoin(client, run)));
+    if (!accepted.joined) deps.wake([run.queue]);
+    return accepted;
+  }
+
+  async function prepare(request: AcceptRequest, actor: string): Promise<NewRun> {
+    const job = deps.catalogue.get(request.job);
+    return storeErrors(async () => {
+      const tenant = await deps.tenants.resolve(job, request.tenant);
+      const options = await deps.settings.effective(job, tenant.id, request.options ?? {});
+      return newRun({
+        job,
+        tenantId: tenant.id,
+        actor,
+        options,
+        input: request.input,
+        priority: request.priority,
+        dueAt: request.dueAt,
+        idempotency: request.idempotency,
+      });
+    });
+  }
+
+  return {
+    /**
+     * Resolves once the run is committed. Errors: `UnknownJobError`, `UnknownTenantError`, `InvalidInputError`,
+     * `IdempotencyConflictError`, `StoreUnavailableError`.
+     */
+    async accept(request: AcceptRequest, actor: string): Promise<Accepted> {
+      const run = await prepare(request, actor);
+      // A key and a run to join at once need one transaction for both, or a crash leaves a key that names no run.
+      if (run.idempotency !== null && run.uniqueKey !== null) return acceptAlone(run);
+      return new Promise((resolve, reject) => {
+        waiting.push({ run, resolve, reject });
+        schedule();
+      });
+    },
+    /** The same inside the caller's transaction (as ns_app or ns_ops): it is accepted when that commits. Cannot be group-committed. */
+    async acceptIn(client: PoolClient, request: AcceptRequest, actor: string): Promise<Accepted> {
+      const run = await prepare(request, actor);
+      const accepted = await insertOrJoin(client, run);
+      if (!accepted.joined) await client.query('SELECT pg_notify($1, $2)', [PG_WAKE_CHANNEL, run.queue]);
+      return accepted;
+    },
+    /** Runs that were accepted before and are inserted as they are, in one transaction of the caller's. */
+    insertOrJoin,
+  };
+}
+
+/** Five tries: each time the run that stood in the way ended before it could be joined. */
+const JOIN_TRIES = 5;
+
+/** Inserts the run, or finds the one that answers for it. Errors: `IdempotencyConflictError`. */
+export async function insertOrJoin(client: PoolClient, run: NewRun): Promise<Accepted> {
+  for (let attempt = 1; attempt <= JOIN_TRIES; attempt++) {
+    const state = (await insertRuns(client, [run])).get(run.id);
+    if (state !== undefined) return { id: run.id, status: state, joined: false, tenantId: run.tenantId };
+    const found = (await findByKey(client, run)) ?? (await findOpen(client, run));
+    if (found !== null) return found;
+    // The insert took the idempotency key and then found no run to join: give it back before the next try.
+    if (run.idempotency !== null)
+      await client.query('DELETE FROM ops.idempotency_keys WHERE run_id = $1 AND principal = $2', [
+        run.id,
+        run.idempotency.principal,
+      ]);
+  }
+  throw new Error(`run of '${run.job}' met ${JOIN_TRIES} runs that ended while it joined them`);
+}
+
+async function findByKey(client: PoolClient, run: NewRun): Promise<Accepted | null> {
+  if (run.idempotency === null) return null;
+  const { principal, key, bodySha256 } = run.idempotency;
+  const { rows } = await client.query<{ body_sha256: Buffer; run_id: string; status: RunStatus | null }>(
+    `SELECT k.body_sha256, k.run_id, coalesce(o.state::text, r.outcome::text) AS status FROM ops.idempotency_keys k
+     LEFT JOIN ops.open_runs o ON o.id = k.run_id LEFT JOIN ops.runs r ON r.id = k.run_id
+     WHERE k.principal = $1 AND k.tenant_id = $2 AND k.key = $3 AND k.run_id <> $4`,
+    [principal, run.tenantId, key, run.id],
+  );
+  const row = rows[0];
+  if (row === undefined) return null;
+  if (!row.body_sha256.equals(bodySha256)) throw new IdempotencyConflictError(key);
+  return { id: row.run_id, status: row.status ?? 'queued', joined: true, tenantId: run.tenantId };
+}
+
+async function findOpen(client: PoolClient, run: NewRun): Promise<Accepted | null> {
+  if (run.uniqueKey === null) return null;
+  const { rows } = await client.query<{ id: string; state: RunStatus }>(
+    'SELECT id, state FROM ops.open_runs WHERE tenant_id = $1 AND unique_key = $2',
+    [run.tenantId, run.uniqueKey],
+  );
+  const row = rows[0];
+  if (row === undefined) return null;
+  if (run.idempotency !== null) {
+    await client.query('UPDATE ops.idempotency_keys SET run_id = $1 WHERE run_id = $2 AND principal = $3', [
+      row.id,
+      run.id,
+      run.idempotency.principal,
+    ]);
+  }
+  return { id: row.id, status: row.state, joined: true, tenantId: run.tenantId };
+}
+
+/** Errors of the connection become `StoreUnavailableError`. */
+export async function storeErrors<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw isConnectionError(error) ? new StoreUnavailableError(error) : error;
+  }
+}

@@ -1,0 +1,164 @@
+import { inTransaction, isUuid, type Pool, type PoolClient } from '@nightshift/db';
+import { type Accepted, insertOrJoin, storeErrors } from './accept.ts';
+import type { Catalogue } from './catalogue.ts';
+import type { RunOptions } from './define-job.ts';
+import { RunStateError, UnknownRunError } from './errors.ts';
+import { newRun } from './new-run.ts';
+import { priorityName } from './priority.ts';
+import { endRuns } from './record.ts';
+import { isEnded, type RunStatus } from './run-status.ts';
+
+export interface ControlDeps {
+  readonly ops: Pool;
+  readonly catalogue: Catalogue;
+  readonly wake: (queues: Iterable<string>) => void;
+  readonly announce: (ended: readonly (readonly [string, RunStatus])[]) => void;
+  /** Asks the worker that has the run in hand to stop; best effort. */
+  readonly requestCancel: (runId: string) => void;
+}
+
+interface EndedRun {
+  readonly id: string;
+  readonly tenant_id: string;
+  readonly job: string;
+  readonly priority: number;
+  readonly outcome: RunStatus;
+  readonly options: RunOptions;
+  readonly input: unknown;
+  readonly tick_date: string | null;
+  readonly failed_items: number;
+}
+
+/** What people do to runs. `tenantId` null acts for the platform; a tenant's caller finds only that tenant's runs. */
+export function createControl(deps: ControlDeps) {
+  /** Errors: `UnknownRunError`. */
+  async function endedRun(client: PoolClient, id: string, tenantId: string | null): Promise<EndedRun> {
+    if (!isUuid(id)) throw new UnknownRunError(id);
+    const { rows } = await client.query<EndedRun>(
+      `SELECT r.id, r.tenant_id, r.job, r.priority, r.outcome, r.options, r.tick_date::text, r.failed_items, coalesce(p.input, '{}') AS input
+       FROM ops.runs r LEFT JOIN ops.run_payloads p ON p.run_id = r.id WHERE r.id = $1 AND ($2::uuid IS NULL OR r.tenant_id = $2)`,
+      [id, tenantId],
+    );
+    const [row] = rows;
+    if (row !== undefined) return row;
+    const open = await client.query<{ state: string }>(
+      'SELECT state FROM ops.open_runs WHERE id = $1 AND ($2::uuid IS NULL OR tenant_id = $2)',
+      [id, tenantId],
+    );
+    if (open.rows[0] !== undefined)
+      throw new RunStateError(id, open.rows[0].state, 'it has not ended yet; cancel it or wait.');
+    throw new UnknownRunError(id);
+  }
+
+  /** A new run like an ended one. It joins an open run of the same job instead, where only one may be open. */
+  async function again(
+    run: EndedRun,
+    client: PoolClient,
+    actor: string,
+    link: { retryOf: string } | { replayOf: string },
+    input: unknown,
+  ): Promise<Accepted> {
+    const job = deps.catalogue.get(run.job);
+    const made = newRun({
+      job,
+      tenantId: run.tenant_id,
+      input,
+      options: run.options,
+      actor,
+      priority: priorityName(run.priority),
+      ...(run.tick_date === null ? {} : { tickDate: run.tick_date }),
+      ...link,
+      // A replay never answers for a whole run.
+      ...('replayOf' in link ? { uniqueKey: null } : {}),
+    });
+    return insertOrJoin(client, made);
+  }
+
+  return {
+    /**
+     * Ends a run that waits, at once; asks a running one to stop, which it does between batches. Resolves to its status.
+     * Errors: `UnknownRunError`, `RunStateError` when it has ended.
+     */
+    async cancel(id: string, actor: string, tenantId: string | null): Promise<RunStatus> {
+      if (!isUuid(id)) throw new UnknownRunError(id);
+      const status = await storeErrors(() =>
+        inTransaction(deps.ops, [], (client) => cancelLocked(client, id, actor, tenantId)),
+      );
+      if (status === 'cancelled') deps.announce([[id, status]]);
+      else deps.requestCancel(id);
+      return status;
+    },
+
+    /** A new run of the same job, tenant, input and options, linked by `retry_of`. */
+    async retry(id: string, actor: string, tenantId: string | null): Promise<Accepted> {
+      const accepted = await storeErrors(() =>
+        inTransaction(deps.ops, [], async (client) => {
+          const run = await endedRun(client, id, tenantId);
+          return again(run, client, actor, { retryOf: run.id }, run.input);
+        }),
+      );
+      deps.wake(deps.catalogue.queues.map((queue) => queue.name));
+      return accepted;
+    },
+
+    /** A new run over the items that failed in an ended sweep, linked by `replay_of`. Errors: as `retry`, and when no item failed. */
+    async replay(id: string, actor: string, tenantId: string | null): Promise<Accepted> {
+      const accepted = await storeErrors(() =>
+        inTransaction(deps.ops, [], async (client) => {
+          const run = await endedRun(client, id, tenantId);
+          if (run.failed_items === 0)
+            throw new RunStateError(id, run.outcome, 'no item of it failed, so there is nothing to replay.');
+          return again(run, client, actor, { replayOf: run.id }, run.input);
+        }),
+      );
+      deps.wake(deps.catalogue.queues.map((queue) => queue.name));
+      return accepted;
+    },
+  };
+}
+
+async function cancelLocked(
+  client: PoolClient,
+  id: string,
+  actor: string,
+  tenantId: string | null,
+): Promise<RunStatus> {
+  const { rows } = await client.query<{
+    state: RunStatus;
+    dispatch_id: string | null;
+    fence: number;
+    tenant_id: string;
+  }>(
+    'SELECT state, dispatch_id, fence, tenant_id FROM ops.open_runs WHERE id = $1 AND ($2::uuid IS NULL OR tenant_id = $2) FOR UPDATE',
+    [id, tenantId],
+  );
+  const [row] = rows;
+  if (row === undefined) {
+    const ended = await client.query<{ outcome: RunStatus }>(
+      'SELECT outcome FROM ops.runs WHERE id = $1 AND ($2::uuid IS NULL OR tenant_id = $2)',
+      [id, tenantId],
+    );
+    const outcome = ended.rows[0]?.outcome;
+    if (outcome !== undefined && isEnded(outcome))
+      throw new RunStateError(id, outcome, 'it has ended and can no longer be cancelled.');
+    throw new UnknownRunError(id);
+  }
+  await client.query(
+    `UPDATE ops.open_runs SET cancel_requested_at = clock_timestamp(), cancel_actor = $2 WHERE id = $1`,
+    [id, actor],
+  );
+  if (row.state === 'running') {
+    await client.query(
+      `INSERT INTO ops.audit_log (tenant_id, actor, action, run_id) VALUES ($1, $2, 'run.cancel_requested', $3)`,
+      [row.tenant_id, actor, id],
+    );
+    return 'running';
+  }
+  const held = { id, dispatchId: row.dispatch_id, fence: row.fence };
+  await endRuns(
+    client,
+    [{ ...held, outcome: 'cancelled', result: null, errorClass: null, errorMessage: null, durationMs: 0 }],
+    { worker: null, bundleSize: null },
+  );
+  return 'cancelled';
+}

@@ -1,0 +1,196 @@
+import type { PoolClient } from '@nightshift/db';
+import type { Dispatch } from './execute/execution.ts';
+
+/** What a pass reads first: what live workers can take, what is in hand, what is paused, whose turn it is. */
+export interface QueueState {
+  /** Slots of the queue over all live workers. */
+  readonly slots: number;
+  /** Highest input version that live workers can read, by job. */
+  readonly jobs: Readonly<Record<string, number>>;
+  /** Dispatches (not runs) that Redis or a worker holds, by priority 1 to 4. */
+  readonly inHand: Readonly<Record<number, number>>;
+  /** Priorities that have queued runs, most urgent first. */
+  readonly waiting: readonly number[];
+  readonly queuePaused: boolean;
+  readonly pausedJobs: readonly string[];
+  readonly pausedTenants: readonly string[];
+  readonly taken: number;
+  readonly tenantCursor: string;
+}
+
+/** A worker that has not been heard of for this long is taken for dead, s. */
+export const WORKER_SILENCE_SECONDS = 15;
+
+const STATE = `
+SELECT
+  (SELECT coalesce(sum((slots ->> $1)::integer), 0)::integer FROM ops.workers
+    WHERE NOT stopping AND heartbeat_at > clock_timestamp() - interval '${WORKER_SILENCE_SECONDS} seconds') AS slots,
+  (SELECT coalesce(jsonb_object_agg(job, version), '{}') FROM (
+    SELECT j.job, max(j.version::integer) AS version FROM ops.workers w, jsonb_each_text(w.jobs) AS j(job, version)
+    WHERE NOT w.stopping AND w.slots ? $1 AND w.heartbeat_at > clock_timestamp() - interval '${WORKER_SILENCE_SECONDS} seconds' GROUP BY j.job) v) AS jobs,
+  (SELECT coalesce(jsonb_object_agg(priority, n), '{}') FROM (
+    SELECT priority, count(DISTINCT dispatch_id) AS n FROM ops.open_runs WHERE queue = $1 AND state IN ('dispatched', 'running') GROUP BY priority) h) AS "inHand",
+  ARRAY(SELECT p FROM generate_series(1, 4) p WHERE EXISTS (
+    SELECT 1 FROM ops.open_runs WHERE queue = $1 AND priority = p AND state = 'queued')) AS waiting,
+  EXISTS (SELECT 1 FROM ops.pauses WHERE kind = 'queue' AND key = $1) AS "queuePaused",
+  ARRAY(SELECT key FROM ops.pauses WHERE kind = 'job') AS "pausedJobs",
+  ARRAY(SELECT key FROM ops.pauses WHERE kind = 'tenant') AS "pausedTenants",
+  coalesce((SELECT taken FROM ops.queues WHERE queue = $1), 0) AS taken,
+  coalesce((SELECT tenant_cursor FROM ops.queues WHERE queue = $1), '00000000-0000-0000-0000-000000000000') AS "tenantCursor"`;
+
+export async function readQueueState(client: PoolClient, queue: string): Promise<QueueState> {
+  const { rows } = await client.query<QueueState>({ name: 'ns-queue-state', text: STATE, values: [queue] });
+  const [state] = rows;
+  if (state === undefined) throw new Error('the queue state query returned no row');
+  return state;
+}
+
+/** Tenants with queued runs of this priority, from the cursor on and round: one index probe a tenant, whatever the backlog. */
+const TENANTS = `
+WITH RECURSIVE later AS (
+  (SELECT tenant_id, 1 AS n FROM ops.open_runs WHERE queue = $1 AND priority = $2 AND state = 'queued' AND tenant_id > $3 ORDER BY tenant_id LIMIT 1)
+  UNION ALL
+  SELECT next.tenant_id, n + 1 FROM later, LATERAL (
+    SELECT tenant_id FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND state = 'queued' AND o.tenant_id > later.tenant_id ORDER BY tenant_id LIMIT 1
+  ) next WHERE n < $4
+), earlier AS (
+  (SELECT tenant_id, 1 AS n FROM ops.open_runs WHERE queue = $1 AND priority = $2 AND state = 'queued' AND tenant_id <= $3
+     AND (SELECT count(*) FROM later) < $4 ORDER BY tenant_id LIMIT 1)
+  UNION ALL
+  SELECT next.tenant_id, n + 1 FROM earlier, LATERAL (
+    SELECT tenant_id FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND state = 'queued' AND o.tenant_id > earlier.tenant_id AND o.tenant_id <= $3
+    ORDER BY tenant_id LIMIT 1
+  ) next WHERE n + (SELECT count(*) FROM later) < $4
+)
+SELECT tenant_id FROM later UNION ALL SELECT tenant_id FROM earlier`;
+
+export async function tenantsInTurn(
+  client: PoolClient,
+  queue: string,
+  priority: number,
+  cursor: string,
+  limit: number,
+): Promise<string[]> {
+  const { rows } = await client.query<{ tenant_id: string }>({
+    name: 'ns-tenants-in-turn',
+    text: TENANTS,
+    values: [queue, priority, cursor, limit],
+  });
+  return rows.map((row) => row.tenant_id);
+}
+
+/** A queued run as the pass sees it. */
+export interface Candidate {
+  readonly id: string;
+  readonly tenantId: string;
+  readonly job: string;
+  readonly inputVersion: number;
+  readonly priority: number;
+  readonly attempt: number;
+  readonly crashes: number;
+  readonly dueAt: string;
+}
+
+const CANDIDATE = `r.id, r.tenant_id AS "tenantId", r.job, r.input_version AS "inputVersion", r.priority, r.attempt, r.crashes, r.due_at::text AS "dueAt"`;
+
+/** Where a tenant's scan begins: behind the rows taken before, whose dead index entries an open snapshot may keep. */
+export interface Floor {
+  readonly dueAt: string;
+  readonly id: string;
+}
+
+export const NO_FLOOR: Floor = { dueAt: '-infinity', id: '00000000-0000-0000-0000-000000000000' };
+
+/** The oldest runs of each tenant, at most `each` of one; rows that somebody has locked are left for the next pass. */
+export async function oldestOf(
+  client: PoolClient,
+  queue: string,
+  priority: number,
+  tenants: readonly string[],
+  floors: readonly Floor[],
+  each: number,
+  jobs: readonly string[],
+): Promise<Candidate[]> {
+  const { rows } = await client.query<Candidate>({
+    name: 'ns-oldest-of',
+    text: `SELECT ${CANDIDATE} FROM unnest($3::uuid[], $4::timestamptz[], $5::uuid[]) AS t(tenant_id, due_at, id) CROSS JOIN LATERAL (
+        SELECT * FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND state = 'queued' AND o.tenant_id = t.tenant_id
+          AND (o.due_at, o.id) > (t.due_at, t.id) AND job = ANY ($7)
+        ORDER BY o.due_at, o.id LIMIT $6 FOR UPDATE SKIP LOCKED
+      ) r`,
+    values: [queue, priority, tenants, floors.map((f) => f.dueAt), floors.map((f) => f.id), each, jobs],
+  });
+  return rows;
+}
+
+/** Runs that have waited past their priority's bound, longest first, over all tenants. */
+export async function waitedTooLong(
+  client: PoolClient,
+  queue: string,
+  bounds: ReadonlyMap<number, number>,
+  jobs: readonly string[],
+  pausedTenants: readonly string[],
+  limit: number,
+): Promise<Candidate[]> {
+  const { rows } = await client.query<Candidate>({
+    name: 'ns-waited-too-long',
+    text: `WITH RECURSIVE lane AS (
+        SELECT b.priority, b.bound_ms, (SELECT min(tenant_id::text)::uuid FROM ops.open_runs o WHERE queue = $1 AND o.priority = b.priority AND state = 'queued') AS tenant_id
+        FROM unnest($2::smallint[], $3::integer[]) AS b(priority, bound_ms)
+        UNION ALL
+        SELECT l.priority, l.bound_ms, (SELECT o.tenant_id FROM ops.open_runs o WHERE queue = $1 AND o.priority = l.priority AND state = 'queued'
+          AND o.tenant_id > l.tenant_id ORDER BY o.tenant_id LIMIT 1) FROM lane l WHERE l.tenant_id IS NOT NULL
+      )
+      SELECT ${CANDIDATE} FROM lane CROSS JOIN LATERAL (
+        SELECT * FROM ops.open_runs o WHERE queue = $1 AND o.priority = lane.priority AND state = 'queued' AND o.tenant_id = lane.tenant_id
+          AND o.due_at < clock_timestamp() - make_interval(secs => lane.bound_ms / 1000.0) AND job = ANY ($4)
+        ORDER BY o.due_at, o.id LIMIT $6 FOR UPDATE SKIP LOCKED
+      ) r WHERE lane.tenant_id IS NOT NULL AND lane.tenant_id <> ALL ($5::uuid[]) ORDER BY r.due_at, r.id LIMIT $6`,
+    values: [queue, [...bounds.keys()], [...bounds.values()], jobs, pausedTenants, limit],
+  });
+  return rows;
+}
+
+/** Dispatches that Redis has held past the bound of their runs, but for those named. */
+export async function dispatchedTooLong(
+  client: PoolClient,
+  queue: string,
+  bounds: ReadonlyMap<number, number>,
+  except: readonly string[],
+  limit: number,
+): Promise<string[]> {
+  const { rows } = await client.query<{ dispatch_id: string }>({
+    name: 'ns-dispatched-too-long',
+    text: `SELECT o.dispatch_id FROM ops.open_runs o JOIN unnest($2::smallint[], $3::integer[]) AS b(priority, bound_ms) ON b.priority = o.priority
+      WHERE o.queue = $1 AND o.state = 'dispatched' AND o.due_at < clock_timestamp() - make_interval(secs => b.bound_ms / 1000.0)
+        AND o.dispatch_id <> ALL ($4::uuid[]) GROUP BY o.dispatch_id ORDER BY min(o.due_at) LIMIT $5`,
+    values: [queue, [...bounds.keys()], [...bounds.values()], except, limit],
+  });
+  return rows.map((row) => row.dispatch_id);
+}
+
+/** A dispatch on its way to BullMQ. */
+export interface NewDispatch extends Dispatch {
+  readonly priority: number;
+}
+
+/** Marks the runs as dispatched and hands the turn on. */
+export async function markDispatched(
+  client: PoolClient,
+  queue: string,
+  dispatches: readonly NewDispatch[],
+  tenantCursor: string | null,
+): Promise<void> {
+  const ids = dispatches.flatMap((dispatch) => dispatch.runs);
+  const owners = dispatches.flatMap((dispatch) => dispatch.runs.map(() => dispatch.id));
+  await client.query({
+    name: 'ns-mark-dispatched',
+    text: `WITH turn AS (
+        INSERT INTO ops.queues (queue, taken, tenant_cursor) VALUES ($3, $4, coalesce($5::uuid, '00000000-0000-0000-0000-000000000000'))
+        ON CONFLICT (queue) DO UPDATE SET taken = queues.taken + $4, tenant_cursor = coalesce($5::uuid, queues.tenant_cursor)
+      )
+      UPDATE ops.open_runs o SET state = 'dispatched', dispatch_id = g.dispatch_id, dispatched_at = clock_timestamp()
+      FROM unnest($1::uuid[], $2::uuid[]) AS g(id, dispatch_id) WHERE o.id = ANY ($1) AND o.id = g.id AND o.state = 'queued'`,
+    values: [ids, owners, queue, ids.length, tenantCursor],
+  });
+}

@@ -1,0 +1,206 @@
+import { inTransaction, type Pool, type PoolClient } from '@nightshift/db';
+import { bundleSize, MAX_BUNDLE, makeBundles } from './bundle.ts';
+import {
+  type Candidate,
+  dispatchedTooLong,
+  type Floor,
+  markDispatched,
+  type NewDispatch,
+  NO_FLOOR,
+  oldestOf,
+  type QueueState,
+  readQueueState,
+  tenantsInTurn,
+  waitedTooLong,
+} from './dispatch-queries.ts';
+import { newId } from './id.ts';
+import { priorityName, WAITING_BOUND_MS } from './priority.ts';
+
+/** Dispatches of one priority that Redis may hold, a live slot: enough that no slot waits for the next pass. */
+const WINDOW_PER_SLOT = 2;
+/** Of every ten runs that start, one is the longest-waiting past its bound (SPEC 2). */
+const OUT_OF_TURN = 10;
+/** How long the pass begins behind what it took: longer would hide a run that was put back. */
+const FLOOR_MS = 1_000;
+
+export interface PassDeps {
+  readonly ops: Pool;
+  /** Short queues bundle; a long run is a dispatch of its own. */
+  readonly kindOf: (queue: string) => 'short' | 'long';
+  /** Measured time of a run of this job, ms. */
+  readonly msPerRun: (job: string) => number | undefined;
+}
+
+/** What a pass committed; the caller then tells BullMQ. */
+export interface Pass {
+  readonly dispatches: readonly NewDispatch[];
+  /** Dispatches that wait in Redis past their bound and are to start next. */
+  readonly lifts: readonly string[];
+  /** True when queued runs may be left that had room. */
+  readonly more: boolean;
+}
+
+const NOTHING: Pass = { dispatches: [], lifts: [], more: false };
+
+interface Taken {
+  readonly bundles: Candidate[][];
+  readonly lifts: readonly string[];
+  readonly more: boolean;
+  readonly cursor: string | null;
+}
+
+/** Makes passes: one at a time per queue over all processes, so that windows and turns are exact. Null: another process is at it. */
+export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | null> {
+  const floors = createFloors();
+  const lifted = new Set<string>();
+
+  async function take(client: PoolClient, queue: string, state: QueueState): Promise<Taken> {
+    const jobs = Object.keys(state.jobs).filter((job) => !state.pausedJobs.includes(job));
+    const long = deps.kindOf(queue) === 'long';
+    const window = Math.max(1, long ? state.slots : state.slots * WINDOW_PER_SLOT);
+    const late = await outOfTurn(client, queue, state, jobs, window);
+    const bundles = [...late.bundles];
+    const used = new Set(bundles.flat().map((run) => run.id));
+    let more = false;
+    let cursor: string | null = null;
+    for (const priority of state.waiting) {
+      const room = window - (state.inHand[priority] ?? 0) - (priority === state.waiting[0] ? late.bundles.length : 0);
+      if (room <= 0) break;
+      const tenants = (await tenantsInTurn(client, queue, priority, state.tenantCursor, room)).filter(
+        (id) => !state.pausedTenants.includes(id),
+      );
+      if (tenants.length === 0) continue;
+      const each = long ? room : Math.ceil(room / tenants.length) * MAX_BUNDLE;
+      const found = await oldestOf(
+        client,
+        queue,
+        priority,
+        tenants,
+        tenants.map((id) => floors.of(queue, priority, id)),
+        each,
+        jobs,
+      );
+      const candidates = found.filter((run) => readable(state, run) && !used.has(run.id));
+      const made = makeBundles(candidates, room, (job, backlog) =>
+        long ? 1 : bundleSize(backlog, room, deps.msPerRun(job)),
+      );
+      bundles.push(...made);
+      cursor = made.at(-1)?.[0]?.tenantId ?? cursor;
+      const left = found.length >= each || candidates.length > made.flat().length;
+      floors.set(queue, priority, found, new Set(made.flat().map((run) => run.id)), left);
+      more ||= made.length > 0 && left;
+      // Less urgent runs wait in Postgres while more urgent ones do: in Redis they could only be overtaken.
+      if (left) break;
+    }
+    return { bundles, lifts: late.lifts, more, cursor };
+  }
+
+  /** One dispatch in ten goes to who has waited past the bound: out of Postgres, or already in Redis behind more urgent ones. */
+  async function outOfTurn(
+    client: PoolClient,
+    queue: string,
+    state: QueueState,
+    jobs: readonly string[],
+    window: number,
+  ) {
+    const [most] = state.waiting;
+    const room = window - (most === undefined ? window : (state.inHand[most] ?? 0));
+    const turns = Math.floor((state.taken + room) / OUT_OF_TURN) - Math.floor(state.taken / OUT_OF_TURN);
+    const bounds = new Map<number, number>();
+    for (const priority of [2, 3, 4]) {
+      const bound = WAITING_BOUND_MS[priorityName(priority)];
+      const some = state.waiting.includes(priority) || (state.inHand[priority] ?? 0) > 0;
+      if (bound !== null && some && most !== undefined && priority > most) bounds.set(priority, bound);
+    }
+    if (turns <= 0 || bounds.size === 0 || most === undefined) return { bundles: [], lifts: [] };
+    const lifts = (await dispatchedTooLong(client, queue, bounds, [...lifted], turns)).slice(0, turns);
+    if (lifted.size > 1_000) lifted.clear();
+    for (const id of lifts) lifted.add(id);
+    if (lifts.length === turns) return { bundles: [], lifts };
+    const late = await waitedTooLong(
+      client,
+      queue,
+      bounds,
+      jobs,
+      state.pausedTenants,
+      (turns - lifts.length) * MAX_BUNDLE,
+    );
+    const candidates = late.filter((run) => readable(state, run));
+    const size = (job: string) =>
+      deps.kindOf(queue) === 'long' ? 1 : bundleSize(candidates.length, turns, deps.msPerRun(job));
+    const bundles = makeBundles(candidates, turns - lifts.length, size);
+    return { bundles: bundles.map((bundle) => bundle.map((run) => ({ ...run, priority: most }))), lifts };
+  }
+
+  return async function pass(queue) {
+    return inTransaction(deps.ops, [], async (client) => {
+      if (!(await isOurTurn(client, queue))) return null;
+      const state = await readQueueState(client, queue);
+      if (state.queuePaused || state.slots === 0 || state.waiting.length === 0) return NOTHING;
+      const { bundles, lifts, more, cursor } = await take(client, queue, state);
+      const dispatches = bundles.flatMap((bundle): NewDispatch[] => {
+        const [first] = bundle;
+        if (first === undefined) return [];
+        return [
+          {
+            id: newId(),
+            runs: bundle.map((run) => run.id),
+            job: first.job,
+            tenantId: first.tenantId,
+            priority: first.priority,
+          },
+        ];
+      });
+      if (dispatches.length > 0) await markDispatched(client, queue, dispatches, cursor);
+      return { dispatches, lifts, more };
+    });
+  };
+}
+
+/** A transaction's advisory lock: a dead process frees it. */
+async function isOurTurn(client: PoolClient, queue: string): Promise<boolean> {
+  const { rows } = await client.query<{ ours: boolean }>({
+    name: 'ns-pass-lock',
+    text: `SELECT pg_try_advisory_xact_lock(hashtext('nightshift.pass'), hashtext($1)) AS ours`,
+    values: [queue],
+  });
+  return rows[0]?.ours === true;
+}
+
+/** A worker of the version that accepted the run is alive. */
+function readable(state: QueueState, run: Candidate): boolean {
+  return run.inputVersion <= (state.jobs[run.job] ?? 0);
+}
+
+/**
+ * Where each tenant's scan of a deep backlog begins: behind what was taken, whose dead index entries an open snapshot keeps. Only while
+ * more is left: at the end of a backlog a run that commits late, with an earlier due time, would not be seen.
+ */
+function createFloors() {
+  const floors = new Map<string, { floor: Floor; until: number }>();
+  const key = (queue: string, priority: number, tenant: string) => `${queue} ${priority} ${tenant}`;
+  return {
+    of(queue: string, priority: number, tenant: string): Floor {
+      const known = floors.get(key(queue, priority, tenant));
+      return known !== undefined && known.until > Date.now() ? known.floor : NO_FLOOR;
+    },
+    set(queue: string, priority: number, found: readonly Candidate[], taken: ReadonlySet<string>, left: boolean): void {
+      const closed = new Set<string>();
+      for (const run of found) {
+        const at = key(queue, priority, run.tenantId);
+        if (closed.has(at)) continue;
+        if (!left || !taken.has(run.id)) {
+          closed.add(at);
+          if (!left) floors.delete(at);
+          continue;
+        }
+        const until = floors.get(at)?.until ?? 0;
+        floors.set(at, {
+          floor: { dueAt: run.dueAt, id: run.id },
+          until: until > Date.now() ? until : Date.now() + FLOOR_MS,
+        });
+      }
+      if (floors.size > 10_000) floors.clear();
+    },
+  };
+}

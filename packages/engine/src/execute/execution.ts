@@ -1,0 +1,73 @@
+import type { Pool, PoolClient } from '@nightshift/db';
+import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
+import type { Logger } from 'pino';
+import type { Catalogue } from '../catalogue.ts';
+import type { DefinedJob } from '../define-job.ts';
+import { retryPolicy } from '../policy.ts';
+import { priorityName } from '../priority.ts';
+import type { RunStatus } from '../run-status.ts';
+import { isPassing } from '../store-errors.ts';
+import type { Tenants } from '../tenants.ts';
+
+/** What executing needs of its process. */
+export interface ExecuteDeps {
+  readonly app: Pool;
+  readonly ops: Pool;
+  readonly catalogue: Catalogue;
+  readonly tenants: Tenants;
+  readonly worker: string;
+  readonly log: Logger;
+  /** Tells whoever waits that these runs have ended. After commit; must not throw. */
+  readonly announce: (ended: readonly (readonly [string, RunStatus])[]) => void;
+  /** Tells the dispatcher how long a run of this job took, ms: what bundle sizes follow. */
+  readonly measured: (job: string, msPerRun: number) => void;
+  /** Queues that have runs or room again. */
+  readonly wake: (queues: Iterable<string>) => void;
+  /** Aborts when the worker stops. */
+  readonly shutdown: AbortSignal;
+}
+
+/** What a BullMQ job carries: ids and safe labels. */
+export interface Dispatch {
+  readonly id: string;
+  readonly runs: readonly string[];
+  readonly job: string;
+  readonly tenantId: string;
+}
+
+/** `ctx.db` costs something to make; most short jobs write plain SQL and never ask for it. */
+export function lazyDb(client: PoolClient): { readonly db: NodePgDatabase } {
+  let db: NodePgDatabase | undefined;
+  return {
+    get db() {
+      db ??= drizzle(client);
+      return db;
+    },
+  };
+}
+
+export function policyOf(job: DefinedJob, priority: number) {
+  return retryPolicy(priorityName(priority), job.retry);
+}
+
+const FIRST_WAIT_MS = 100;
+const LONGEST_WAIT_MS = 5_000;
+
+/**
+ * Does `work` again while it fails with an error that passes (Postgres away, a deadlock), with growing waits, until `giveUp` says so.
+ * Errors: the last one.
+ */
+export async function untilStored<T>(
+  work: () => Promise<T>,
+  giveUp: (error: unknown, tries: number) => boolean,
+): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isPassing(error) || giveUp(error, tries)) throw error;
+      const base = Math.min(FIRST_WAIT_MS * 2 ** (tries - 1), LONGEST_WAIT_MS);
+      await new Promise((resolve) => setTimeout(resolve, base * (0.5 + Math.random() / 2)));
+    }
+  }
+}

@@ -1,0 +1,203 @@
+import { inTransaction } from '@nightshift/db';
+import type { DefinedJob, SweepJob, TaskJob } from '../define-job.ts';
+import { DeadlineExceededError, LostClaimError } from '../errors.ts';
+import { judge, type Outcome } from '../outcome.ts';
+import { claimLong, endRuns, type LongRun, releaseDispatch, releaseLong, renewLease, retryRuns } from '../record.ts';
+import { runInput } from '../run-input.ts';
+import { isPassing } from '../store-errors.ts';
+import { runSweep } from '../sweep.ts';
+import { runTask } from '../task.ts';
+import { type Dispatch, type ExecuteDeps, policyOf, untilStored } from './execution.ts';
+import { createStopper, type Stopper } from './signals.ts';
+
+/** A third of the lease: two renewals may fail before another worker may claim the run. */
+const RENEW_EVERY_MS = 5_000;
+const CLAIM_TRIES = 8;
+
+/** Aborts of long runs in this process, by run id: what a cancel that arrives over Redis finds. */
+export type LongRunsInHand = Map<string, Stopper>;
+
+/**
+ * One run of a sweep or a task, which may last: the claim is committed with a fence and a lease, and every later write names the fence.
+ * Resolves to the class of the error that it failed with for good, else null.
+ */
+export async function executeLong(
+  deps: ExecuteDeps,
+  dispatch: Dispatch,
+  inHand: LongRunsInHand,
+): Promise<string | null> {
+  const [id] = dispatch.runs;
+  const job = deps.catalogue.find(dispatch.job);
+  if (id === undefined) return null;
+  if (job === undefined || job.kind === 'request' || deps.shutdown.aborted) {
+    await untilStored(
+      () =>
+        inTransaction(deps.app, [dispatch.tenantId], (client) => releaseDispatch(client, dispatch.id, dispatch.runs)),
+      (_error, tries) => tries >= CLAIM_TRIES,
+    );
+    return null;
+  }
+  const run = await untilStored(
+    () => inTransaction(deps.app, [dispatch.tenantId], (client) => claimLong(client, dispatch.id, id, deps.worker)),
+    (_error, tries) => tries >= CLAIM_TRIES,
+  );
+  if (run === null) return null;
+  return hold(deps, job, run, inHand);
+}
+
+async function hold(
+  deps: ExecuteDeps,
+  job: DefinedJob<SweepJob> | DefinedJob<TaskJob>,
+  run: LongRun,
+  inHand: LongRunsInHand,
+): Promise<string | null> {
+  const stopper = createStopper(run.options.timeoutMs, deps.shutdown);
+  inHand.set(run.id, stopper);
+  const stopRenewing = renewWhileHeld(deps, run, stopper);
+  const startedAt = performance.now();
+  try {
+    const outcome = await attempt(deps, job, run, stopper);
+    return await settle(deps, job, run, outcome, Math.round(performance.now() - startedAt));
+  } finally {
+    stopRenewing();
+    stopper.dispose();
+    inHand.delete(run.id);
+  }
+}
+
+/** Renews the lease by a timer, on a connection of its own. A lease that can't be renewed is no reason to stop: the fence decides. */
+function renewWhileHeld(deps: ExecuteDeps, run: LongRun, stopper: Stopper): () => void {
+  const timer = setInterval(() => {
+    deps.ops
+      .connect()
+      .then(async (client) => {
+        try {
+          const held = await renewLease(client, run);
+          client.release();
+          if (held === null) stopper.stop('lost');
+          else if (held.cancelRequested) stopper.stop('cancelled');
+        } catch (error) {
+          client.release(error as Error);
+          throw error;
+        }
+      })
+      .catch((error: Error) =>
+        deps.log.warn({ runId: run.id, err: { message: error.message } }, 'lease not renewed; trying again'),
+      );
+  }, RENEW_EVERY_MS);
+  return () => clearInterval(timer);
+}
+
+async function attempt(
+  deps: ExecuteDeps,
+  job: DefinedJob<SweepJob> | DefinedJob<TaskJob>,
+  run: LongRun,
+  stopper: Stopper,
+): Promise<Outcome> {
+  try {
+    const tenant = await deps.tenants.byId(run.tenantId);
+    const input = runInput(job, run.input, run.inputVersion);
+    const shared = { deps, run, tenant, input, stopper };
+    const done = job.kind === 'sweep' ? await runSweep(job, shared) : await runTask(job, shared);
+    return { kind: 'completed', ...done };
+  } catch (error) {
+    return failedOutcome(error, run, stopper);
+  }
+}
+
+/** A throw after somebody asked the run to stop is the answer to that, whatever it says. */
+function failedOutcome(error: unknown, run: LongRun, stopper: Stopper): Outcome {
+  if (error instanceof LostClaimError) return { kind: 'lost' };
+  switch (stopper.reason) {
+    case 'lost':
+      return { kind: 'lost' };
+    case 'cancelled':
+      return { kind: 'cancelled' };
+    case 'shutdown':
+      return { kind: 'interrupted' };
+    case 'timeout':
+      return { kind: 'timeout', error: new DeadlineExceededError(run.options.timeoutMs) };
+    case null:
+      return { kind: 'failed', error };
+    default:
+      return stopper.reason satisfies never;
+  }
+}
+
+/** Writes what became of the attempt, for as long as it takes: an end that can't be stored is lost only with its lease. */
+async function settle(
+  deps: ExecuteDeps,
+  job: DefinedJob,
+  run: LongRun,
+  outcome: Outcome,
+  durationMs: number,
+): Promise<string | null> {
+  const verdict = judge(outcome, run.attempt, policyOf(job, run.priority));
+  const held = { id: run.id, dispatchId: run.dispatchId, fence: run.fence };
+  const write = async (): Promise<boolean> =>
+    inTransaction(deps.app, [run.tenantId], async (client) => {
+      switch (verdict.write) {
+        case 'end':
+          return (
+            (await endRuns(client, [{ ...held, durationMs: null, ...verdict }], { worker: deps.worker, bundleSize: 1 }))
+              .size > 0
+          );
+        case 'retry':
+          return (await retryRuns(client, [{ ...held, ...verdict }], { worker: deps.worker, durationMs })).size > 0;
+        case 'release':
+          return releaseLong(client, held, deps.worker);
+        case 'nothing':
+          return false;
+        default:
+          return verdict satisfies never;
+      }
+    });
+  const written = await untilStored(write, (error, tries) => !isPassing(error) || tries >= 30);
+  log(deps, job, run, outcome, written, durationMs);
+  if (!written) return null;
+  deps.wake([job.queue]);
+  if (verdict.write !== 'end') return null;
+  deps.announce([[run.id, verdict.outcome]]);
+  return verdict.outcome === 'failed' ? verdict.errorClass : null;
+}
+
+function log(
+  deps: ExecuteDeps,
+  job: DefinedJob,
+  run: LongRun,
+  outcome: Outcome,
+  written: boolean,
+  durationMs: number,
+): void {
+  const fields = {
+    job: job.name,
+    runId: run.id,
+    tenantId: run.tenantId,
+    triggerId: run.triggerId,
+    attempt: run.attempt,
+    worker: deps.worker,
+    durationMs,
+  };
+  if (!written || outcome.kind === 'lost') {
+    deps.log.warn(fields, `run '${run.id}' belongs to another worker now; what was not committed here is rolled back`);
+  } else if (outcome.kind === 'completed') {
+    deps.log.info(
+      { ...fields, failedItems: outcome.failedItems, result: counts(outcome.result) },
+      `[JOB SUCCESS] ${job.name}`,
+    );
+  } else if (outcome.kind === 'failed' || outcome.kind === 'timeout') {
+    deps.log.error(
+      { ...fields, err: { type: outcome.error instanceof Error ? outcome.error.name : 'unknown' } },
+      `[JOB FAILURE] ${job.name}`,
+    );
+  } else {
+    deps.log.info(fields, `${job.name}: ${outcome.kind}`);
+  }
+}
+
+/** Numbers of a summary; its texts may be personal. */
+function counts(result: unknown): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries((result ?? {}) as object).filter((entry): entry is [string, number] => typeof entry[1] === 'number'),
+  );
+}

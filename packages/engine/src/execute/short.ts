@@ -1,0 +1,299 @@
+import { inTransaction, type PoolClient } from '@nightshift/db';
+import type { DefinedJob, RequestContext, RequestJob, RequestResult, RequestRun } from '../define-job.ts';
+import { DeadlineExceededError } from '../errors.ts';
+import { halve } from '../halve.ts';
+import { judge, type Outcome, type Verdict } from '../outcome.ts';
+import {
+  type ClaimedRun,
+  claimShort,
+  type End,
+  endRuns,
+  type Retry,
+  readDispatch,
+  releaseDispatch,
+  retryRuns,
+} from '../record.ts';
+import { runInput } from '../run-input.ts';
+import type { RunStatus } from '../run-status.ts';
+import { isPassing } from '../store-errors.ts';
+import { type Dispatch, type ExecuteDeps, lazyDb, policyOf, untilStored } from './execution.ts';
+import { createStopper, orAborted, type Stopper } from './signals.ts';
+
+/** Class of the error a lone run failed with for good, for Bull Board's failed tab; null otherwise. */
+export type ShortReport = { readonly failedWith: string | null };
+
+const NOTHING: ShortReport = { failedWith: null };
+/** Tries of a bundle's transaction before its runs are left to recovery. */
+const STORE_TRIES = 8;
+
+type Claimed = ClaimedRun & { now: Date };
+interface Attempt {
+  readonly run: ClaimedRun;
+  readonly outcome: Outcome;
+}
+
+/**
+ * Runs of a request job, one dispatch: claim, effects and end in one transaction; the rows' locks are the claim.
+ * Whatever is not committed here (a crash, Postgres away) leaves the rows dispatched, and recovery finds them.
+ */
+export async function executeShort(deps: ExecuteDeps, dispatch: Dispatch): Promise<ShortReport> {
+  const job = deps.catalogue.find(dispatch.job);
+  if (job === undefined || job.kind !== 'request') {
+    await giveBack(deps, dispatch, dispatch.runs);
+    return NOTHING;
+  }
+  const stopper = createStopper(job.options.timeoutMs, deps.shutdown);
+  try {
+    const early = await beforeClaim(deps, job, dispatch, stopper);
+    if (early === 'give-back') {
+      await giveBack(deps, dispatch, dispatch.runs);
+      return NOTHING;
+    }
+    return await untilStored(
+      () => inOneTransaction(deps, job, dispatch, stopper, early),
+      (_error, tries) => tries >= STORE_TRIES,
+    );
+  } finally {
+    stopper.dispose();
+  }
+}
+
+/** The job's waiting, with no connection held. Resolves to the outcome that it ended all runs with, if it did. */
+async function beforeClaim(
+  deps: ExecuteDeps,
+  job: DefinedJob<RequestJob>,
+  dispatch: Dispatch,
+  stopper: Stopper,
+): Promise<Outcome | 'give-back' | null> {
+  if (job.before === undefined) return null;
+  const rows = await untilStored(
+    () => inTransaction(deps.app, [dispatch.tenantId], (client) => readDispatch(client, dispatch.id, dispatch.runs)),
+    (_error, tries) => tries >= STORE_TRIES,
+  );
+  const readable = rows.filter((row) => row.inputVersion <= job.inputVersion).flatMap((row) => readRun(job, row));
+  if (readable.length === 0) return null;
+  try {
+    const context = {
+      now: new Date(),
+      dryRun: false,
+      signal: stopper.signal,
+      log: deps.log.child({ job: job.name }),
+      worker: deps.worker,
+    };
+    await orAborted(job.before(context, readable), stopper.signal);
+    return null;
+  } catch (error) {
+    if (stopper.reason === 'shutdown') return 'give-back';
+    if (stopper.reason === 'timeout')
+      return { kind: 'timeout', error: new DeadlineExceededError(job.options.timeoutMs) };
+    return { kind: 'failed', error };
+  }
+}
+
+/** The run as its handler sees it; none when its stored input can't be read (that outcome is found again at the claim). */
+function readRun(job: DefinedJob<RequestJob>, row: ClaimedRun): RequestRun<unknown>[] {
+  try {
+    return [
+      {
+        runId: row.id,
+        tenantId: row.tenantId,
+        input: runInput(job, row.input, row.inputVersion),
+        attempt: row.attempt,
+      },
+    ];
+  } catch {
+    return [];
+  }
+}
+
+async function inOneTransaction(
+  deps: ExecuteDeps,
+  job: DefinedJob<RequestJob>,
+  dispatch: Dispatch,
+  stopper: Stopper,
+  early: Outcome | null,
+): Promise<ShortReport> {
+  const startedAt = performance.now();
+  const written = await inTransaction(deps.app, [dispatch.tenantId], async (client) => {
+    const claimed = await claimShort(client, dispatch.id, dispatch.runs);
+    const ours = claimed.filter((row) => row.inputVersion <= job.inputVersion);
+    if (ours.length < claimed.length) {
+      const newer = claimed.filter((row) => row.inputVersion > job.inputVersion);
+      await releaseDispatch(
+        client,
+        dispatch.id,
+        newer.map((row) => row.id),
+      );
+    }
+    if (ours.length === 0) return null;
+    const attempts =
+      early === null ? await handleAll(deps, job, client, ours, stopper) : ours.map((run) => ({ run, outcome: early }));
+    const durationMs = Math.round(performance.now() - startedAt);
+    return writeVerdicts(deps, job, client, attempts, durationMs, dispatch.runs.length);
+  });
+  if (written === null) return NOTHING;
+  deps.measured(job.name, (performance.now() - startedAt) / written.length);
+  return report(deps, job, dispatch, written);
+}
+
+/** Each run's outcome; a run whose handler throws is found by halving and fails alone. */
+async function handleAll(
+  deps: ExecuteDeps,
+  job: DefinedJob<RequestJob>,
+  client: PoolClient,
+  rows: readonly Claimed[],
+  stopper: Stopper,
+): Promise<Attempt[]> {
+  const attempts: Attempt[] = [];
+  const runs: { row: Claimed; run: RequestRun<unknown> }[] = [];
+  for (const row of rows) {
+    try {
+      const input = runInput(job, row.input, row.inputVersion);
+      runs.push({ row, run: { runId: row.id, tenantId: row.tenantId, input, attempt: row.attempt } });
+    } catch (error) {
+      attempts.push({ run: row, outcome: { kind: 'failed', error } });
+    }
+  }
+  const [first] = rows;
+  if (runs.length === 0 || first === undefined) return attempts;
+  const context = await requestContext(deps, job, client, first, stopper);
+  const halved = await halve(
+    client,
+    runs,
+    async (part) =>
+      checkedResults(
+        part.length,
+        await orAborted(
+          job.handle(
+            context,
+            part.map((p) => p.run),
+          ),
+          stopper.signal,
+        ),
+      ),
+    isPassing,
+  );
+  for (const { items, result } of halved.done) {
+    items.forEach(({ row }, i) => {
+      attempts.push({ run: row, outcome: resultOutcome(result[i]) });
+    });
+  }
+  for (const { item, error } of halved.failed) {
+    const timedOut = stopper.reason === 'timeout';
+    const outcome: Outcome = timedOut
+      ? { kind: 'timeout', error: new DeadlineExceededError(job.options.timeoutMs) }
+      : { kind: 'failed', error };
+    attempts.push({ run: item.row, outcome: stopper.reason === 'shutdown' ? { kind: 'interrupted' } : outcome });
+  }
+  return attempts;
+}
+
+async function requestContext(
+  deps: ExecuteDeps,
+  job: DefinedJob<RequestJob>,
+  client: PoolClient,
+  first: Claimed,
+  stopper: Stopper,
+): Promise<RequestContext> {
+  const tenant = await deps.tenants.byId(first.tenantId);
+  const lazy = lazyDb(client);
+  return {
+    now: first.now,
+    dryRun: false,
+    signal: stopper.signal,
+    log: deps.log.child({ job: job.name, tenant: tenant.slug }),
+    worker: deps.worker,
+    tenant,
+    client,
+    get db() {
+      return lazy.db;
+    },
+  };
+}
+
+function checkedResults(
+  expected: number,
+  results: readonly RequestResult<unknown>[],
+): readonly RequestResult<unknown>[] {
+  if (!Array.isArray(results) || results.length !== expected) {
+    throw new Error(
+      `handle must return one result a run: expected ${expected}, got ${Array.isArray(results) ? results.length : typeof results}`,
+    );
+  }
+  return results;
+}
+
+/** Neither `ok` nor `error`: nobody knows what happened, so it failed. */
+function resultOutcome(result: RequestResult<unknown> | undefined): Outcome {
+  if (result !== undefined && 'error' in result) return { kind: 'failed', error: result.error };
+  if (result !== undefined && 'ok' in result) return { kind: 'completed', result: result.ok, failedItems: 0 };
+  return { kind: 'failed', error: new Error(`handle returned neither 'ok' nor 'error' for the run`) };
+}
+
+type Written = { readonly run: ClaimedRun; readonly verdict: Verdict };
+
+async function writeVerdicts(
+  deps: ExecuteDeps,
+  job: DefinedJob,
+  client: PoolClient,
+  attempts: readonly Attempt[],
+  durationMs: number,
+  bundleSize: number,
+): Promise<Written[]> {
+  const written = attempts.map(({ run, outcome }) => ({
+    run,
+    verdict: judge(outcome, run.attempt, policyOf(job, run.priority)),
+  }));
+  const ends: End[] = [];
+  const retries: Retry[] = [];
+  const back: string[] = [];
+  for (const { run, verdict } of written) {
+    if (verdict.write === 'end')
+      ends.push({ id: run.id, dispatchId: run.dispatchId, fence: run.fence, durationMs, ...verdict });
+    else if (verdict.write === 'retry')
+      retries.push({ id: run.id, dispatchId: run.dispatchId, fence: run.fence, ...verdict });
+    else if (verdict.write === 'release') back.push(run.id);
+  }
+  if (ends.length > 0) await endRuns(client, ends, { worker: deps.worker, bundleSize });
+  if (retries.length > 0) await retryRuns(client, retries, { worker: deps.worker, durationMs });
+  const dispatchId = attempts[0]?.run.dispatchId;
+  if (back.length > 0 && dispatchId) await releaseDispatch(client, dispatchId, back);
+  return written;
+}
+
+function report(deps: ExecuteDeps, job: DefinedJob, dispatch: Dispatch, written: readonly Written[]): ShortReport {
+  const ended: [string, RunStatus][] = [];
+  let failedWith: string | null = null;
+  for (const { run, verdict } of written) {
+    if (verdict.write !== 'end') continue;
+    ended.push([run.id, verdict.outcome]);
+    if (verdict.outcome === 'failed') failedWith = verdict.errorClass;
+  }
+  deps.announce(ended);
+  const failures = written.filter(
+    ({ verdict }) => verdict.write === 'retry' || (verdict.write === 'end' && verdict.outcome === 'failed'),
+  );
+  if (failures.length > 0) {
+    deps.log.warn(
+      {
+        job: job.name,
+        dispatch: dispatch.id,
+        runs: failures.slice(0, 20).map(({ run }) => run.id),
+        failed: failures.length,
+      },
+      '[JOB FAILURE] runs failed',
+    );
+  }
+  deps.log.debug({ job: job.name, dispatch: dispatch.id, ended: ended.length }, '[JOB SUCCESS] bundle ended');
+  return { failedWith: dispatch.runs.length === 1 ? failedWith : null };
+}
+
+/** Back to `queued`: what this worker does not know or has no time for is another's. */
+async function giveBack(deps: ExecuteDeps, dispatch: Dispatch, runs: readonly string[]): Promise<void> {
+  const job = deps.catalogue.find(dispatch.job);
+  await untilStored(
+    () => inTransaction(deps.app, [dispatch.tenantId], (client) => releaseDispatch(client, dispatch.id, runs)),
+    (_error, tries) => tries >= STORE_TRIES,
+  );
+  if (job !== undefined) deps.wake([job.queue]);
+}

@@ -1,0 +1,34 @@
+import type { SqlClient } from './define-job.ts';
+import { isPassing } from './store-errors.ts';
+
+export interface Halved<Item, Result> {
+  readonly done: readonly { readonly items: readonly Item[]; readonly result: Result }[];
+  readonly failed: readonly { readonly item: Item; readonly error: unknown }[];
+}
+
+/**
+ * Does `work` on all items inside a savepoint; where it throws an error of the data, on each half, down to the items that fail alone: one
+ * bad item among n costs log₂ n more tries. `rethrow` names errors that are not the data's fault: they end the whole batch.
+ */
+export async function halve<Item, Result>(
+  client: SqlClient,
+  items: readonly Item[],
+  work: (items: readonly Item[]) => Promise<Result>,
+  rethrow: (error: unknown) => boolean = isPassing,
+): Promise<Halved<Item, Result>> {
+  await client.query('SAVEPOINT part');
+  try {
+    const result = await work(items);
+    await client.query('RELEASE SAVEPOINT part');
+    return { done: [{ items, result }], failed: [] };
+  } catch (error) {
+    if (rethrow(error)) throw error;
+    await client.query('ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part');
+    const [first] = items;
+    if (items.length === 1 && first !== undefined) return { done: [], failed: [{ item: first, error }] };
+    const middle = items.length >> 1;
+    const left = await halve(client, items.slice(0, middle), work, rethrow);
+    const right = await halve(client, items.slice(middle), work, rethrow);
+    return { done: [...left.done, ...right.done], failed: [...left.failed, ...right.failed] };
+  }
+}

@@ -1,0 +1,59 @@
+import type { SqlClient } from './define-job.ts';
+import { namedQuery } from './named-query.ts';
+import type { NewRun } from './new-run.ts';
+
+const COLUMNS = `id, tenant_id, job, input_version, queue, priority, state, due_at, unique_key, trigger_id, retry_of, replay_of, after_job,
+  blocked_until, tick_date, actor, options, input`;
+
+// A run whose idempotency key is taken, or whose tenant has an open run of the same unique key, is left out: the caller looks up which.
+const INSERT = `
+WITH given AS (
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::smallint[], $5::text[], $6::smallint[], $7::ops.run_state[], $8::timestamptz[],
+    $9::text[], $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::timestamptz[], $15::date[], $16::text[], $17::jsonb[], $18::jsonb[],
+    $19::text[], $20::text[], $21::bytea[])
+    AS g(${COLUMNS}, principal, key, body_sha256)
+), keys AS (
+  INSERT INTO ops.idempotency_keys (principal, tenant_id, key, body_sha256, run_id)
+  SELECT principal, tenant_id, key, body_sha256, id FROM given WHERE key IS NOT NULL
+  ON CONFLICT DO NOTHING RETURNING run_id
+), made AS (
+  INSERT INTO ops.open_runs (${COLUMNS})
+  SELECT id, tenant_id, job, input_version, queue, priority, state, coalesce(due_at, clock_timestamp()), unique_key, trigger_id, retry_of,
+    replay_of, after_job, blocked_until, tick_date, actor, options, input
+  FROM given WHERE key IS NULL OR id IN (SELECT run_id FROM keys)
+  ON CONFLICT (tenant_id, unique_key) WHERE unique_key IS NOT NULL DO NOTHING
+  RETURNING id, tenant_id, actor, job, state
+), audited AS (
+  INSERT INTO ops.audit_log (tenant_id, actor, action, run_id, details)
+  SELECT tenant_id, actor, 'run.accepted', id, jsonb_build_object('job', job) FROM made
+)
+SELECT id, state FROM made`;
+
+/** Inserts runs and their audit rows in one statement. Resolves to id → state of those that were inserted. */
+export async function insertRuns(client: SqlClient, runs: readonly NewRun[]): Promise<Map<string, NewRun['state']>> {
+  const column = <T>(pick: (run: NewRun) => T): T[] => runs.map(pick);
+  const rows = await namedQuery<{ id: string; state: NewRun['state'] }>(client, 'ns-insert-runs', INSERT, [
+    column((r) => r.id),
+    column((r) => r.tenantId),
+    column((r) => r.job),
+    column((r) => r.inputVersion),
+    column((r) => r.queue),
+    column((r) => r.priority),
+    column((r) => r.state),
+    column((r) => r.dueAt),
+    column((r) => r.uniqueKey),
+    column((r) => r.triggerId),
+    column((r) => r.retryOf),
+    column((r) => r.replayOf),
+    column((r) => r.afterJob),
+    column((r) => r.blockedUntil),
+    column((r) => r.tickDate),
+    column((r) => r.actor),
+    column((r) => r.options),
+    column((r) => r.input),
+    column((r) => r.idempotency?.principal ?? null),
+    column((r) => r.idempotency?.key ?? null),
+    column((r) => r.idempotency?.bodySha256 ?? null),
+  ]);
+  return new Map(rows.map((row) => [row.id, row.state]));
+}

@@ -1,0 +1,131 @@
+import type { z } from 'zod';
+import type { DefinedJob, RunOptions } from './define-job.ts';
+import { type FieldProblem, InvalidInputError } from './errors.ts';
+import { newId } from './id.ts';
+import { type Priority, priorityNumber } from './priority.ts';
+
+/** Stored inputs are at most this long, as JSON in UTF-8. */
+export const MAX_INPUT_BYTES = 65_536;
+
+/** A validated run on its way into `ops.open_runs`. */
+export interface NewRun {
+  readonly id: string;
+  readonly tenantId: string;
+  readonly job: string;
+  readonly inputVersion: number;
+  readonly queue: string;
+  readonly priority: number;
+  readonly state: 'queued' | 'scheduled' | 'blocked';
+  readonly dueAt: Date | null;
+  readonly uniqueKey: string | null;
+  readonly triggerId: string | null;
+  readonly retryOf: string | null;
+  readonly replayOf: string | null;
+  readonly afterJob: string | null;
+  readonly blockedUntil: Date | null;
+  readonly tickDate: string | null;
+  readonly actor: string;
+  /** JSON. */
+  readonly options: string;
+  /** JSON. */
+  readonly input: string;
+  readonly idempotency: { readonly principal: string; readonly key: string; readonly bodySha256: Buffer } | null;
+}
+
+export interface NewRunParts {
+  readonly job: DefinedJob;
+  readonly tenantId: string;
+  readonly input: unknown;
+  readonly options: RunOptions;
+  readonly actor: string;
+  readonly priority?: Priority | undefined;
+  readonly dueAt?: Date | undefined;
+  readonly triggerId?: string;
+  readonly tickDate?: string;
+  readonly retryOf?: string;
+  readonly replayOf?: string;
+  /** A second start joins an open run of the same key. Default: the job's name for a scheduled job started with its default input. */
+  readonly uniqueKey?: string | null;
+  readonly after?: { readonly job: string; readonly until: Date };
+  readonly idempotency?: NewRun['idempotency'] | undefined;
+}
+
+/** Errors: `InvalidInputError` naming each field. */
+export function newRun(parts: NewRunParts): NewRun {
+  const { job } = parts;
+  const input = checkedInput(job, parts.input);
+  if (parts.options.dryRun && job.kind === 'request') {
+    throw invalid(job, '/options/dryRun', 'unsupported', 'a request job has no dry run');
+  }
+  if (parts.options.dryRun && job.kind === 'task' && job.outsideEffects === true) {
+    throw invalid(job, '/options/dryRun', 'unsupported', 'this task changes the outside world, so it has no dry run');
+  }
+  return {
+    id: newId(),
+    tenantId: parts.tenantId,
+    job: job.name,
+    inputVersion: job.inputVersion,
+    queue: job.queue,
+    priority: priorityNumber(parts.priority ?? job.priority),
+    state:
+      parts.after !== undefined
+        ? 'blocked'
+        : parts.dueAt !== undefined && parts.dueAt.getTime() > Date.now()
+          ? 'scheduled'
+          : 'queued',
+    dueAt: parts.dueAt ?? null,
+    uniqueKey: parts.uniqueKey === undefined ? defaultUniqueKey(job, input, parts) : parts.uniqueKey,
+    triggerId: parts.triggerId ?? null,
+    retryOf: parts.retryOf ?? null,
+    replayOf: parts.replayOf ?? null,
+    afterJob: parts.after?.job ?? null,
+    blockedUntil: parts.after?.until ?? null,
+    tickDate: parts.tickDate ?? null,
+    actor: parts.actor,
+    options: JSON.stringify(parts.options),
+    input,
+    idempotency: parts.idempotency ?? null,
+  };
+}
+
+/** A dry run or a run of chosen items never answers for a whole one, and never waits behind it. */
+function defaultUniqueKey(job: DefinedJob, input: string, parts: NewRunParts): string | null {
+  return job.schedule !== undefined && !parts.options.dryRun && input === '{}' && parts.dueAt === undefined
+    ? job.name
+    : null;
+}
+
+function checkedInput(job: DefinedJob, input: unknown): string {
+  const given = input ?? {};
+  const parsed = job.input.safeParse(given);
+  if (!parsed.success)
+    throw new InvalidInputError(`Input of '${job.name}' is not valid`, fieldProblems(parsed.error, '/input'));
+  const json = JSON.stringify(given);
+  if (Buffer.byteLength(json) > MAX_INPUT_BYTES) {
+    throw invalid(job, '/input', 'too-large', `must be at most ${MAX_INPUT_BYTES} bytes as JSON`);
+  }
+  // Postgres stores neither NUL nor half a surrogate pair in jsonb.
+  if (/\\u0000|\\ud[89a-f][0-9a-f]{2}/i.test(json)) {
+    throw invalid(job, '/input', 'unstorable-text', 'must not contain NUL characters or lone surrogates');
+  }
+  return json;
+}
+
+function invalid(job: DefinedJob, pointer: string, code: string, detail: string): InvalidInputError {
+  return new InvalidInputError(`Input of '${job.name}' is not valid`, [{ pointer, code, detail }]);
+}
+
+/** Problems of a zod error as JSON Pointers below `base`; an unknown field is named itself. */
+export function fieldProblems(error: z.ZodError, base = ''): FieldProblem[] {
+  return error.issues.flatMap((issue) => {
+    const path = issue.path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((key) => ({
+        pointer: `${base}${path}/${key}`,
+        code: 'unknown-field',
+        detail: 'is not a known field',
+      }));
+    }
+    return [{ pointer: `${base}${path}`, code: issue.code.replaceAll('_', '-'), detail: issue.message }];
+  });
+}

@@ -1,0 +1,125 @@
+import { createPool, type Pool, type PoolClient } from '@nightshift/db';
+import type { Logger } from 'pino';
+import { type Accepted, type AcceptRequest, createAccept } from './accept.ts';
+import { createAnnouncer, createWaiters } from './announce.ts';
+import { type AuditEvent, appendAudit, type Refusal, recordRefusal } from './audit/append.ts';
+import type { Catalogue } from './catalogue.ts';
+import { createControl } from './control.ts';
+import type { DefinedJob, TenantRef } from './define-job.ts';
+import { createJobSettings } from './job-settings.ts';
+import { connectProducer } from './redis-connect.ts';
+import { cancelChannel, DEFAULT_NAMESPACE, wakeChannel } from './redis-names.ts';
+import type { RunStatus } from './run-status.ts';
+import { createSchedules, type SchedulePatch } from './schedule/schedules.ts';
+import { type Cause, createStart, type Started } from './start.ts';
+import { createTenants } from './tenants.ts';
+
+export interface ProducerOptions {
+  /** Login role that may act as ns_app and ns_ops. */
+  readonly databaseUrl: string;
+  readonly redisUrl: string;
+  readonly namespace?: string | undefined;
+  readonly catalogue: Catalogue;
+  readonly log: Logger;
+  /** Connections of each of its two pools at most. */
+  readonly poolMax?: number;
+}
+
+export interface Producer {
+  readonly pools: { readonly app: Pool; readonly ops: Pool };
+  readonly catalogue: Catalogue;
+  /** Durable when it resolves; many at a time share a commit. Errors: see `createAccept`. */
+  accept(request: AcceptRequest, actor: string): Promise<Accepted>;
+  /** In the caller's transaction: accepted when that commits. */
+  acceptIn(client: PoolClient, request: AcceptRequest, actor: string): Promise<Accepted>;
+  /** A run for each tenant under one trigger, all or none. */
+  start(cause: Cause, actor: string): Promise<Started>;
+  /** Resolves to id → how it ended, when all have or the time is up. */
+  waitFor(
+    runIds: readonly string[],
+    options: { timeoutMs: number; signal?: AbortSignal | undefined },
+  ): Promise<ReadonlyMap<string, RunStatus>>;
+  /** `cancelled` when it waited, `running` when its worker was asked to stop. Errors: `UnknownRunError`, `RunStateError`. */
+  cancel(runId: string, actor: string, tenantId: string | null): Promise<RunStatus>;
+  retry(runId: string, actor: string, tenantId: string | null): Promise<Accepted>;
+  replay(runId: string, actor: string, tenantId: string | null): Promise<Accepted>;
+  resolveTenant(job: DefinedJob, idOrSlug: string | null): Promise<TenantRef>;
+  tenants(system: string): Promise<readonly TenantRef[]>;
+  pauseSchedule(id: string, actor: string): Promise<void>;
+  resumeSchedule(id: string, actor: string): Promise<void>;
+  editSchedule(id: string, patch: SchedulePatch, actor: string): Promise<void>;
+  syncSchedules(): Promise<void>;
+  /** Bounded at 1.5 s. */
+  redisState(): Promise<'ok' | 'down'>;
+  appendAudit(event: AuditEvent): Promise<void>;
+  recordRefusal(refusal: Refusal): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Statements of whoever must answer somebody: over this the caller is told to come back, ms. */
+const ANSWER_MS = 2_500;
+
+/** The side that accepts and controls. It needs Postgres; Redis only to be quick. */
+export function createProducer(options: ProducerOptions): Producer {
+  const { catalogue, log } = options;
+  const namespace = options.namespace ?? DEFAULT_NAMESPACE;
+  const max = options.poolMax ?? 10;
+  const onIdleError = (error: Error) =>
+    log.warn({ err: { message: error.message } }, 'Postgres closed an idle connection');
+  const limits = {
+    max,
+    onIdleError,
+    statementTimeoutMs: ANSWER_MS,
+    queryTimeoutMs: ANSWER_MS,
+    transactionTimeoutMs: 10_000,
+  };
+  const app = createPool({ url: options.databaseUrl, role: 'ns_app', name: 'nightshift-api', ...limits });
+  const ops = createPool({ url: options.databaseUrl, role: 'ns_ops', name: 'nightshift-api-ops', ...limits });
+  const redis = connectProducer(options.redisUrl, log);
+  const publish = (channel: string, message: string) => {
+    if (redis.status === 'ready') redis.publish(channel, message).catch(() => undefined);
+  };
+  const wake = (queues: Iterable<string>) => {
+    for (const queue of queues) publish(wakeChannel(namespace), queue);
+  };
+  const tenants = createTenants(ops);
+  const settings = createJobSettings(ops);
+  const { accept, acceptIn } = createAccept({ ops, catalogue, tenants, settings, wake });
+  const control = createControl({
+    ops,
+    catalogue,
+    wake,
+    announce: createAnnouncer(redis, namespace),
+    requestCancel: (runId) => publish(cancelChannel(namespace), runId),
+  });
+  const schedules = createSchedules({ ops, catalogue, settings, log, wake });
+  const waiters = createWaiters({ ops, redisUrl: options.redisUrl, namespace, log });
+  return {
+    pools: { app, ops },
+    catalogue,
+    accept,
+    acceptIn,
+    start: createStart({ ops, catalogue, tenants, settings, wake }),
+    waitFor: waiters.waitFor,
+    cancel: control.cancel,
+    retry: control.retry,
+    replay: control.replay,
+    resolveTenant: tenants.resolve,
+    tenants: tenants.list,
+    pauseSchedule: schedules.pause,
+    resumeSchedule: schedules.resume,
+    editSchedule: schedules.edit,
+    syncSchedules: schedules.sync,
+    async redisState() {
+      const pong = redis.status === 'ready' ? await redis.ping().catch(() => null) : null;
+      return pong === 'PONG' ? 'ok' : 'down';
+    },
+    appendAudit: (event) => appendAudit(ops, event),
+    recordRefusal: (refusal) => recordRefusal(ops, refusal),
+    async close() {
+      waiters.close();
+      redis.disconnect();
+      await Promise.all([app.end(), ops.end()]);
+    },
+  };
+}

@@ -1,0 +1,347 @@
+import type { SqlClient } from './define-job.ts';
+import { namedQuery } from './named-query.ts';
+import type { RunOutcome } from './run-status.ts';
+
+// The only writer of run state after accept. Every statement names what it leaves: `dispatch_id` and `fence`. A row that no longer has
+// them belongs to somebody else; it is left out of the answer, and the caller stops.
+
+/** Names the run as this worker holds it. */
+export interface Held {
+  readonly id: string;
+  readonly dispatchId: string | null;
+  readonly fence: number;
+}
+
+export interface End extends Held {
+  readonly outcome: RunOutcome;
+  readonly result: unknown;
+  readonly errorClass: string | null;
+  readonly errorMessage: string | null;
+  /** Length of the last attempt, ms; null takes it from the row's own start. */
+  readonly durationMs: number | null;
+}
+
+const END = `
+WITH given AS (
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::ops.run_outcome[], $5::jsonb[], $6::text[], $7::text[], $8::integer[])
+    AS g(id, dispatch_id, fence, outcome, result, error_class, error_message, duration_ms)
+), ended AS (
+  DELETE FROM ops.open_runs o USING given g
+  WHERE o.id = ANY ($1::uuid[]) AND o.id = g.id AND o.dispatch_id IS NOT DISTINCT FROM g.dispatch_id AND o.fence = g.fence
+  RETURNING o.*, g.outcome, g.result, g.error_class, g.error_message, clock_timestamp() AS ended_at,
+    coalesce(g.duration_ms, extract(epoch FROM clock_timestamp() - o.started_at) * 1000)::integer AS duration_ms
+), history AS (
+  INSERT INTO ops.runs (id, tenant_id, job, input_version, queue, priority, outcome, attempts, crashes, due_at, accepted_at, started_at,
+    ended_at, duration_ms, bundle_size, worker, expected, processed, changed, failed_items, error_class, error_message, trigger_id,
+    parent_id, retry_of, replay_of, stale_inputs, tick_date, actor, options)
+  SELECT id, tenant_id, job, input_version, queue, priority, outcome, attempt, crashes, due_at, accepted_at,
+    coalesce(started_at, ended_at - make_interval(secs => duration_ms / 1000.0)), ended_at, duration_ms, $10, coalesce($9, worker),
+    expected, processed, changed, failed_items, error_class, error_message, trigger_id, parent_id, retry_of, replay_of, stale_inputs,
+    tick_date, actor, options
+  FROM ended
+), payload AS (
+  INSERT INTO ops.run_payloads (run_id, tenant_id, input, result)
+  SELECT id, tenant_id, input, result FROM ended WHERE input <> '{}' OR result IS NOT NULL
+), audited AS (
+  INSERT INTO ops.audit_log (tenant_id, actor, action, run_id, details)
+  SELECT tenant_id, coalesce(CASE WHEN outcome = 'cancelled' THEN cancel_actor END, 'worker:' || coalesce($9, worker), 'platform'),
+    'run.ended', id, jsonb_build_object('job', job, 'outcome', outcome) FROM ended
+)
+SELECT id, outcome FROM ended`;
+
+/** Ends runs: history, payload and audit row in the statement that deletes them. Resolves to the ids that were still held. */
+export async function endRuns(
+  client: SqlClient,
+  ends: readonly End[],
+  by: { worker: string | null; bundleSize: number | null },
+): Promise<Set<string>> {
+  const column = <T>(pick: (end: End) => T): T[] => ends.map(pick);
+  const rows = await namedQuery<{ id: string }>(client, 'ns-end-runs', END, [
+    column((e) => e.id),
+    column((e) => e.dispatchId),
+    column((e) => e.fence),
+    column((e) => e.outcome),
+    column((e) => (e.result === null || e.result === undefined ? null : JSON.stringify(e.result))),
+    column((e) => e.errorClass),
+    column((e) => e.errorMessage),
+    column((e) => e.durationMs),
+    by.worker,
+    by.bundleSize,
+  ]);
+  return new Set(rows.map((row) => row.id));
+}
+
+export interface Retry extends Held {
+  readonly outcome: 'failed' | 'timeout';
+  readonly delayMs: number;
+  readonly errorClass: string;
+  readonly errorMessage: string;
+}
+
+const RETRY = `
+WITH given AS (
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::text[], $5::integer[], $6::text[], $7::text[])
+    AS g(id, dispatch_id, fence, outcome, delay_ms, error_class, error_message)
+), put AS (
+  UPDATE ops.open_runs o SET state = 'scheduled', attempt = o.attempt + 1, due_at = clock_timestamp() + make_interval(secs => g.delay_ms / 1000.0),
+    dispatch_id = NULL, dispatched_at = NULL, lease_until = NULL, worker = NULL, attempt_started_at = NULL
+  FROM given g
+  WHERE o.id = ANY ($1::uuid[]) AND o.id = g.id AND o.dispatch_id IS NOT DISTINCT FROM g.dispatch_id AND o.fence = g.fence
+  RETURNING o.id, o.tenant_id, o.job, o.attempt - 1 AS attempt, o.due_at, g.outcome, g.error_class, g.error_message
+), tried AS (
+  INSERT INTO ops.attempts (run_id, attempt, tenant_id, outcome, error_class, error_message, worker, started_at, retry_at)
+  SELECT id, attempt, tenant_id, outcome, error_class, error_message, $8, clock_timestamp() - make_interval(secs => $9::integer / 1000.0), due_at FROM put
+), audited AS (
+  INSERT INTO ops.audit_log (tenant_id, actor, action, run_id, details)
+  SELECT tenant_id, 'worker:' || $8, 'run.retry_scheduled', id, jsonb_build_object('job', job, 'attempt', attempt, 'error', error_class, 'retryAt', due_at) FROM put
+)
+SELECT id FROM put`;
+
+/** Puts failed attempts back as `scheduled`, with their record. Resolves to the ids that were still held. */
+export async function retryRuns(
+  client: SqlClient,
+  retries: readonly Retry[],
+  by: { worker: string; durationMs: number },
+): Promise<Set<string>> {
+  const column = <T>(pick: (retry: Retry) => T): T[] => retries.map(pick);
+  const rows = await namedQuery<{ id: string }>(client, 'ns-retry-runs', RETRY, [
+    column((r) => r.id),
+    column((r) => r.dispatchId),
+    column((r) => r.fence),
+    column((r) => r.outcome),
+    column((r) => r.delayMs),
+    column((r) => r.errorClass),
+    column((r) => r.errorMessage),
+    by.worker,
+    by.durationMs,
+  ]);
+  return new Set(rows.map((row) => row.id));
+}
+
+/** Back to `queued`, no attempt counted: a stopping worker, a job or version that this worker does not know, a lost dispatch. */
+export async function releaseDispatch(client: SqlClient, dispatchId: string, ids: readonly string[]): Promise<number> {
+  const rows = await namedQuery(
+    client,
+    'ns-release',
+    `UPDATE ops.open_runs SET state = 'queued', dispatch_id = NULL, dispatched_at = NULL
+     WHERE id = ANY ($1) AND dispatch_id = $2 AND state = 'dispatched' RETURNING id`,
+    [ids, dispatchId],
+  );
+  return rows.length;
+}
+
+/** A row of `ops.open_runs` as a worker holds it. */
+export interface ClaimedRun extends Held {
+  readonly tenantId: string;
+  readonly job: string;
+  readonly inputVersion: number;
+  readonly priority: number;
+  readonly attempt: number;
+  readonly crashes: number;
+  readonly options: { batchSize: number; batchDelayMs: number; timeoutMs: number; dryRun: boolean };
+  readonly input: unknown;
+  readonly triggerId: string | null;
+  readonly replayOf: string | null;
+}
+
+export interface LongRun extends ClaimedRun {
+  readonly startedAt: Date;
+  readonly cursor: string | null;
+  readonly expected: number | null;
+  readonly processed: number;
+  readonly changed: number;
+  readonly failedItems: number;
+  readonly tally: Readonly<Record<string, number>>;
+  readonly staleInputs: boolean;
+}
+
+const CLAIMED = `id, dispatch_id AS "dispatchId", fence, tenant_id AS "tenantId", job, input_version AS "inputVersion", priority, attempt, crashes,
+  options, input, trigger_id AS "triggerId", replay_of AS "replayOf"`;
+
+/** Rows of a dispatch, unlocked: for what happens before the claim. */
+export function readDispatch(client: SqlClient, dispatchId: string, ids: readonly string[]): Promise<ClaimedRun[]> {
+  return namedQuery(
+    client,
+    'ns-read-dispatch',
+    `SELECT ${CLAIMED} FROM ops.open_runs WHERE id = ANY ($1) AND dispatch_id = $2 AND state = 'dispatched' ORDER BY id`,
+    [ids, dispatchId],
+  );
+}
+
+/** Short runs: the row lock is the claim and lasts until the transaction ends. In id order, so that two bundles cannot deadlock. */
+export function claimShort(
+  client: SqlClient,
+  dispatchId: string,
+  ids: readonly string[],
+): Promise<(ClaimedRun & { now: Date })[]> {
+  return namedQuery(
+    client,
+    'ns-claim-short',
+    `SELECT ${CLAIMED}, clock_timestamp() AS now FROM ops.open_runs
+     WHERE id = ANY ($1) AND dispatch_id = $2 AND state = 'dispatched' AND due_at <= clock_timestamp() ORDER BY id FOR UPDATE`,
+    [ids, dispatchId],
+  );
+}
+
+/** Lease of a long run, s; renewed by a timer and by each batch. */
+export const LEASE_SECONDS = 15;
+
+/** Long runs: the claim is a committed `running` with a fence of its own. Null: somebody else has it. */
+export async function claimLong(
+  client: SqlClient,
+  dispatchId: string,
+  id: string,
+  worker: string,
+): Promise<LongRun | null> {
+  const rows = await namedQuery<LongRun>(
+    client,
+    'ns-claim-long',
+    `UPDATE ops.open_runs SET state = 'running', fence = fence + 1, lease_until = clock_timestamp() + interval '${LEASE_SECONDS} seconds', worker = $3,
+       started_at = coalesce(started_at, clock_timestamp()), attempt_started_at = clock_timestamp()
+     WHERE id = $1 AND dispatch_id = $2 AND state = 'dispatched' AND due_at <= clock_timestamp()
+     RETURNING ${CLAIMED}, started_at AS "startedAt", cursor, expected, processed, changed, failed_items AS "failedItems",
+       coalesce(tally, '{}') AS tally, stale_inputs AS "staleInputs"`,
+    [id, dispatchId, worker],
+  );
+  return rows[0] ?? null;
+}
+
+/** Renews the lease. Null: the run is somebody else's now. */
+export async function renewLease(client: SqlClient, held: Held): Promise<{ cancelRequested: boolean } | null> {
+  const rows = await namedQuery<{ cancelRequested: boolean }>(
+    client,
+    'ns-renew-lease',
+    `UPDATE ops.open_runs SET lease_until = clock_timestamp() + interval '${LEASE_SECONDS} seconds'
+     WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING cancel_requested_at IS NOT NULL AS "cancelRequested"`,
+    [held.id, held.fence],
+  );
+  return rows[0] ?? null;
+}
+
+export interface Progress {
+  readonly cursor: string | null;
+  readonly expected: number | null;
+  readonly processed: number;
+  readonly changed: number;
+  readonly failedItems: number;
+  readonly tally: Readonly<Record<string, number>>;
+}
+
+/** The checkpoint: the last statement of a batch's transaction. Null: the run is lost and the batch must be rolled back. */
+export async function checkpoint(
+  client: SqlClient,
+  held: Held,
+  progress: Progress,
+): Promise<{ cancelRequested: boolean } | null> {
+  const rows = await namedQuery<{ cancelRequested: boolean }>(
+    client,
+    'ns-checkpoint',
+    `UPDATE ops.open_runs SET cursor = $3, expected = $4, processed = $5, changed = $6, failed_items = $7, tally = $8,
+       lease_until = clock_timestamp() + interval '${LEASE_SECONDS} seconds'
+     WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING cancel_requested_at IS NOT NULL AS "cancelRequested"`,
+    [
+      held.id,
+      held.fence,
+      progress.cursor,
+      progress.expected,
+      progress.processed,
+      progress.changed,
+      progress.failedItems,
+      JSON.stringify(progress.tally),
+    ],
+  );
+  return rows[0] ?? null;
+}
+
+/** Keys of the items that a replay is to do again, and have not been replayed since. */
+export async function keysToReplay(client: SqlClient, replayOf: string): Promise<Set<string>> {
+  const { rows } = await client.query<{ item_key: string }>(
+    'SELECT item_key FROM ops.item_failures WHERE run_id = $1',
+    [replayOf],
+  );
+  return new Set(rows.map((row) => row.item_key));
+}
+
+export interface ItemFailure {
+  readonly key: string;
+  readonly tenantId: string;
+  readonly errorClass: string;
+  readonly errorMessage: string;
+}
+
+/** Item errors, in the transaction of their batch. An item that fails again in a later attempt keeps its latest error. */
+export async function recordItemFailures(
+  client: SqlClient,
+  run: ClaimedRun,
+  failures: readonly ItemFailure[],
+): Promise<void> {
+  if (failures.length === 0) return;
+  await client.query(
+    `INSERT INTO ops.item_failures (run_id, item_key, tenant_id, error_class, error_message, attempt)
+     SELECT $1, k, t, c, m, $6 FROM unnest($2::text[], $3::uuid[], $4::text[], $5::text[]) AS f(k, t, c, m)
+     ON CONFLICT (run_id, item_key) DO UPDATE SET error_class = excluded.error_class, error_message = excluded.error_message,
+       attempt = excluded.attempt, at = clock_timestamp()`,
+    [
+      run.id,
+      failures.map((f) => f.key),
+      failures.map((f) => f.tenantId),
+      failures.map((f) => f.errorClass),
+      failures.map((f) => f.errorMessage),
+      run.attempt,
+    ],
+  );
+}
+
+/** A stopping worker gives its long run back at the checkpoint: no attempt counted, the interruption on record. False: it was lost. */
+export async function releaseLong(client: SqlClient, held: Held, worker: string): Promise<boolean> {
+  const rows = await namedQuery(
+    client,
+    'ns-release-long',
+    `WITH put AS (
+       UPDATE ops.open_runs SET state = 'queued', dispatch_id = NULL, dispatched_at = NULL, lease_until = NULL, worker = NULL
+       WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING id, tenant_id, attempt, attempt_started_at
+     ), tried AS (
+       INSERT INTO ops.attempts (run_id, attempt, tenant_id, outcome, worker, started_at)
+       SELECT id, attempt, tenant_id, 'interrupted', $3, attempt_started_at FROM put
+     )
+     SELECT id FROM put`,
+    [held.id, held.fence, worker],
+  );
+  return rows.length > 0;
+}
+
+/** A worker that dies with the same run in hand this often was killed by it. */
+export const MAX_CRASHES = 3;
+
+/**
+ * Counts a crash for rows that their worker left in hand and puts them back as lone runs; commits by itself, so that even the death of
+ * this worker leaves the count. `where` picks the rows. Resolves to the rows with their new count; at `MAX_CRASHES` end them.
+ */
+export async function countCrashes(
+  client: SqlClient,
+  where: { dispatchId: string; ids: readonly string[] } | 'expired-leases',
+): Promise<(Held & { crashes: number; job: string; tenantId: string; queue: string })[]> {
+  const expired = where === 'expired-leases';
+  const pick = expired
+    ? `state = 'running' AND lease_until < clock_timestamp()`
+    : `id = ANY ($1) AND dispatch_id = $2 AND state = 'dispatched'`;
+  return namedQuery(
+    client,
+    expired ? 'ns-crash-expired' : 'ns-crash-stalled',
+    `WITH lost AS (
+       SELECT id, worker AS lost_worker FROM ops.open_runs WHERE ${pick} ORDER BY id FOR UPDATE ${expired ? 'SKIP LOCKED' : ''}
+     ), put AS (
+       UPDATE ops.open_runs o SET state = 'queued', crashes = crashes + 1, fence = fence + 1, dispatch_id = NULL, dispatched_at = NULL,
+         lease_until = NULL, worker = NULL
+       FROM lost WHERE o.id = lost.id RETURNING o.*, lost.lost_worker
+     ), tried AS (
+       INSERT INTO ops.attempts (run_id, attempt, tenant_id, outcome, error_class, error_message, worker, started_at)
+       SELECT id, attempt, tenant_id, 'crashed', 'WorkerDiedError', 'The worker died with the run in hand.', lost_worker, attempt_started_at FROM put
+     ), audited AS (
+       INSERT INTO ops.audit_log (tenant_id, actor, action, run_id, details)
+       SELECT tenant_id, 'platform', 'run.crashed', id, jsonb_build_object('job', job, 'crashes', crashes, 'worker', lost_worker) FROM put
+     )
+     SELECT id, dispatch_id AS "dispatchId", fence, crashes, job, tenant_id AS "tenantId", queue FROM put`,
+    expired ? [] : [where.ids, where.dispatchId],
+  );
+}

@@ -1,0 +1,138 @@
+import { inTransaction, type Pool } from '@nightshift/db';
+import type { Redis } from 'ioredis';
+import type { Logger } from 'pino';
+import { raiseAlert } from './alerts/raise-alert.ts';
+import type { Broker } from './broker.ts';
+import { CrashLoopError, errorClass } from './errors.ts';
+import { createLoop, type Loop } from './loop.ts';
+import { countCrashes, endRuns, type Held, MAX_CRASHES } from './record.ts';
+import { incarnationKey } from './redis-names.ts';
+import type { RunStatus } from './run-status.ts';
+
+const ROUND_MS = 2_000;
+/** A dispatch this old is looked for in Redis, s. */
+const LOST_AFTER_SECONDS = 15;
+/** Dispatches looked for in one round. */
+const LOOKED_FOR = 1_000;
+
+export interface RecoverDeps {
+  readonly ops: Pool;
+  readonly redis: Redis;
+  readonly namespace: string;
+  readonly broker: Broker;
+  readonly log: Logger;
+  readonly wake: (queues: Iterable<string>) => void;
+  readonly announce: (ended: readonly (readonly [string, RunStatus])[]) => void;
+}
+
+/** Rows that a crash left in hand, with their new count: at `MAX_CRASHES` they end, with an alert. */
+export async function endCrashLoops(
+  deps: Pick<RecoverDeps, 'ops' | 'announce' | 'log'>,
+  crashed: Awaited<ReturnType<typeof countCrashes>>,
+): Promise<void> {
+  const looping = crashed.filter((run) => run.crashes >= MAX_CRASHES);
+  if (looping.length === 0) return;
+  const ended = await inTransaction(deps.ops, [], (client) =>
+    endRuns(
+      client,
+      looping.map((run) => {
+        const error = new CrashLoopError(run.crashes);
+        return {
+          ...(run as Held),
+          outcome: 'failed',
+          result: null,
+          errorClass: errorClass(error),
+          errorMessage: error.message,
+          durationMs: null,
+        };
+      }),
+      { worker: null, bundleSize: null },
+    ),
+  );
+  deps.announce([...ended].map((id) => [id, 'failed']));
+  for (const run of looping) {
+    deps.log.error({ job: run.job, runId: run.id, crashes: run.crashes }, '[JOB FAILURE] the run kills its workers');
+    await raiseAlert(deps.ops, {
+      key: `crash-loop:${run.job}:${run.tenantId}`,
+      severity: 'CRITICAL',
+      job: run.job,
+      tenantId: run.tenantId,
+      runId: run.id,
+      message: `A run of ${run.job} was in hand when its worker died ${run.crashes} times. It is not tried again.`,
+    });
+  }
+}
+
+/** The loop that finds what crashes left: an emptied Redis, lost dispatches, expired leases. Every worker runs it. */
+export function createRecovery(deps: RecoverDeps): Loop {
+  return createLoop('recover', deps.log, async () => {
+    await expiredLeases(deps);
+    if (deps.redis.status === 'ready') {
+      await emptiedRedis(deps);
+      await lostDispatches(deps);
+    }
+    return ROUND_MS;
+  });
+}
+
+async function expiredLeases(deps: RecoverDeps): Promise<void> {
+  const crashed = await countCrashes(deps.ops, 'expired-leases');
+  if (crashed.length === 0) return;
+  deps.log.warn(
+    { runs: crashed.map((run) => run.id) },
+    'leases expired: their workers died; the runs are queued again at their checkpoints',
+  );
+  await endCrashLoops(deps, crashed);
+  deps.wake(new Set(crashed.map((run) => run.queue)));
+}
+
+/**
+ * Postgres and Redis each hold the incarnation. Missing or different in Redis: it was emptied, or is another. Every dispatched run that is
+ * not being executed (its row is not locked) goes back; only then is the new incarnation written, so that a crash here repeats the work.
+ */
+async function emptiedRedis(deps: RecoverDeps): Promise<void> {
+  const key = incarnationKey(deps.namespace);
+  const copy = await deps.redis.get(key);
+  const { rows } = await deps.ops.query<{ incarnation: string }>('SELECT incarnation FROM ops.broker');
+  const known = rows[0]?.incarnation ?? null;
+  if (copy !== null && copy === known) return;
+  const fresh = await inTransaction(deps.ops, [], async (client) => {
+    const locked = await client.query<{ incarnation: string }>('SELECT incarnation FROM ops.broker FOR UPDATE');
+    // Another process was first: its new incarnation is in Postgres, and soon in Redis.
+    if (locked.rows[0]?.incarnation !== known) return null;
+    const back = await client.query<{ queue: string }>(
+      `UPDATE ops.open_runs SET state = 'queued', dispatch_id = NULL, dispatched_at = NULL WHERE id IN (
+         SELECT id FROM ops.open_runs WHERE state = 'dispatched' ORDER BY id FOR UPDATE SKIP LOCKED) RETURNING queue`,
+    );
+    const next = await client.query<{ incarnation: string }>(
+      'UPDATE ops.broker SET incarnation = gen_random_uuid(), changed_at = clock_timestamp() RETURNING incarnation',
+    );
+    return { incarnation: next.rows[0]?.incarnation ?? '', queues: back.rows.map((row) => row.queue) };
+  });
+  if (fresh === null) return;
+  await deps.redis.set(key, fresh.incarnation);
+  if (fresh.queues.length > 0)
+    deps.log.warn({ runs: fresh.queues.length }, 'Redis was emptied: the runs that it held are queued again');
+  deps.wake(new Set(fresh.queues));
+}
+
+/** Dispatched rows older than 15 s whose BullMQ job is gone or finished. */
+async function lostDispatches(deps: RecoverDeps): Promise<void> {
+  const { rows } = await deps.ops.query<{ queue: string; dispatch_id: string }>(
+    `SELECT queue, dispatch_id FROM ops.open_runs WHERE state = 'dispatched' AND dispatched_at < clock_timestamp() - interval '${LOST_AFTER_SECONDS} seconds'
+     GROUP BY queue, dispatch_id ORDER BY min(dispatched_at) LIMIT $1`,
+    [LOOKED_FOR],
+  );
+  for (const queue of new Set(rows.map((row) => row.queue))) {
+    const dispatches = rows.filter((row) => row.queue === queue).map((row) => row.dispatch_id);
+    const gone = await deps.broker.gone(queue, dispatches);
+    if (gone.length === 0) continue;
+    const { rowCount } = await deps.ops.query(
+      `UPDATE ops.open_runs SET state = 'queued', dispatch_id = NULL, dispatched_at = NULL WHERE id IN (
+         SELECT id FROM ops.open_runs WHERE dispatch_id = ANY ($1) AND state = 'dispatched' ORDER BY id FOR UPDATE SKIP LOCKED)`,
+      [gone],
+    );
+    if (rowCount) deps.log.warn({ queue, runs: rowCount }, 'dispatches were lost: their runs are queued again');
+    deps.wake([queue]);
+  }
+}

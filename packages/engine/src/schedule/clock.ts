@@ -1,0 +1,92 @@
+import { inTransaction, type Pool } from '@nightshift/db';
+import type { Logger } from 'pino';
+import type { Catalogue } from '../catalogue.ts';
+import type { JobSettings } from '../job-settings.ts';
+import { createLoop, type Loop } from '../loop.ts';
+import { unblock } from './after.ts';
+import { fireSchedules, type ScheduleRow } from './fire.ts';
+
+/** Schedules in one transaction. */
+const SCHEDULES_A_PASS = 500;
+/** Retries and delayed runs that become due in one statement. */
+const PROMOTED_A_PASS = 5_000;
+const UNBLOCK_EVERY_MS = 1_000;
+/** The loop never sleeps longer: what Redis would have told it, it finds by itself. */
+const LONGEST_SLEEP_MS = 500;
+
+export interface ClockDeps {
+  readonly ops: Pool;
+  readonly catalogue: Catalogue;
+  readonly settings: JobSettings;
+  readonly log: Logger;
+  readonly wake: (queues: Iterable<string>) => void;
+  /** False: no schedule fires here; due retries and blocked runs go on. */
+  readonly fireSchedules: boolean;
+  /** The time by which schedules fire; default the database's clock. Tests set their own. */
+  readonly now?: () => Promise<Date>;
+}
+
+export interface Clock extends Loop {
+  /** Fires what is due, once. Resolves to the number of schedules stepped. */
+  fire(): Promise<number>;
+}
+
+/** One of the loops that every worker runs; rows are locked with SKIP LOCKED, so that any number of them share the work. */
+export function createClock(deps: ClockDeps): Clock {
+  const now = deps.now ?? (() => databaseNow(deps.ops));
+  let unblockedAt = 0;
+
+  async function fire(): Promise<number> {
+    const at = await now();
+    const fired = await inTransaction(deps.ops, [], async (client) => {
+      const { rows } = await client.query<ScheduleRow>({
+        name: 'ns-due-schedules',
+        text: `SELECT id, job, tenant_selector, cron, zone, tenant_zone, misfire, misfire_within_ms, misfire_same_day, overlap, priority, options, version,
+            next_due_at, paused_by FROM ops.schedules WHERE enabled AND next_due_at <= $1 AND job = ANY ($2) ORDER BY next_due_at LIMIT $3 FOR UPDATE SKIP LOCKED`,
+        values: [at, deps.catalogue.jobs.map((job) => job.name), SCHEDULES_A_PASS],
+      });
+      if (rows.length === 0) return null;
+      return { schedules: rows.length, queues: await fireSchedules(deps, client, rows, at) };
+    });
+    if (fired === null) return 0;
+    deps.wake(fired.queues);
+    return fired.schedules;
+  }
+
+  async function promote(): Promise<void> {
+    const { rows } = await deps.ops.query<{ queue: string }>({
+      name: 'ns-promote',
+      text: `UPDATE ops.open_runs SET state = 'queued' WHERE id IN (
+          SELECT id FROM ops.open_runs WHERE state = 'scheduled' AND due_at <= clock_timestamp() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+        RETURNING queue`,
+      values: [PROMOTED_A_PASS],
+    });
+    if (rows.length > 0) deps.wake(new Set(rows.map((row) => row.queue)));
+  }
+
+  async function sleepMs(): Promise<number> {
+    const { rows } = await deps.ops.query<{ ms: number | null }>({
+      name: 'ns-next-due',
+      text: `SELECT (extract(epoch FROM least((SELECT min(next_due_at) FROM ops.schedules WHERE enabled), (SELECT min(due_at) FROM ops.open_runs WHERE state = 'scheduled'))
+        - clock_timestamp()) * 1000)::float8 AS ms`,
+    });
+    return Math.min(LONGEST_SLEEP_MS, Math.max(1, Math.ceil(rows[0]?.ms ?? LONGEST_SLEEP_MS)));
+  }
+
+  const loop = createLoop('clock', deps.log, async () => {
+    if (deps.fireSchedules) while ((await fire()) === SCHEDULES_A_PASS);
+    await promote();
+    if (Date.now() - unblockedAt >= UNBLOCK_EVERY_MS) {
+      unblockedAt = Date.now();
+      const queues = await unblock(deps.ops, await now());
+      if (queues.size > 0) deps.wake(queues);
+    }
+    return sleepMs();
+  });
+  return { ...loop, fire };
+}
+
+async function databaseNow(ops: Pool): Promise<Date> {
+  const { rows } = await ops.query<{ now: Date }>('SELECT clock_timestamp() AS now');
+  return rows[0]?.now ?? new Date();
+}

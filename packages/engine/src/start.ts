@@ -1,0 +1,132 @@
+import { inTransaction, type Pool, type PoolClient } from '@nightshift/db';
+import { storeErrors } from './accept.ts';
+import type { Catalogue } from './catalogue.ts';
+import type { DefinedJob, RunOptions, TenantRef } from './define-job.ts';
+import { newId } from './id.ts';
+import { insertRuns } from './insert-runs.ts';
+import type { JobSettings } from './job-settings.ts';
+import { type NewRun, newRun } from './new-run.ts';
+import type { Priority } from './priority.ts';
+import { localDate } from './schedule/cron.ts';
+import type { Tenants } from './tenants.ts';
+
+/** Why several runs are to start at once. */
+export interface Cause {
+  readonly kind: 'drop-in' | 'manual' | 'night' | 'back-fill';
+  readonly job: string;
+  /** Ids or slugs; default: every tenant of the job's system. A job of system scope has one run whatever is named. */
+  readonly tenants?: readonly string[] | undefined;
+  readonly input?: unknown;
+  readonly options?: Partial<RunOptions> | undefined;
+  readonly priority?: Priority | undefined;
+  readonly scheduleId?: string | undefined;
+}
+
+export interface StartedRun {
+  readonly tenantId: string;
+  /** Slug. */
+  readonly tenant: string;
+  readonly runId: string;
+  /** True when an open run of another cause answers for this one. */
+  readonly joined: boolean;
+}
+
+export interface Started {
+  readonly triggerId: string;
+  readonly runs: readonly StartedRun[];
+}
+
+const JOIN_TRIES = 5;
+
+/** Starts a job for many tenants under one trigger, in one transaction: all of them or none. */
+export function createStart(deps: {
+  ops: Pool;
+  catalogue: Catalogue;
+  tenants: Tenants;
+  settings: JobSettings;
+  wake: (queues: Iterable<string>) => void;
+}) {
+  async function tenantsOf(job: DefinedJob, named: readonly string[] | undefined): Promise<readonly TenantRef[]> {
+    if (job.scope === 'system') return [await deps.tenants.resolve(job, null)];
+    if (named === undefined) return deps.tenants.list(job.system);
+    return Promise.all(named.map((tenant) => deps.tenants.resolve(job, tenant)));
+  }
+
+  /** Errors: `UnknownJobError`, `UnknownTenantError`, `InvalidInputError`, `StoreUnavailableError`. */
+  return async function start(cause: Cause, actor: string): Promise<Started> {
+    const job = deps.catalogue.get(cause.job);
+    return storeErrors(async () => {
+      const tenants = await tenantsOf(job, cause.tenants);
+      const triggerId = newId();
+      const now = new Date();
+      const zone = job.schedule?.zone ?? 'UTC';
+      const runs: NewRun[] = [];
+      for (const tenant of tenants) {
+        const options = await deps.settings.effective(job, tenant.id, cause.options ?? {});
+        const tickDate = localDate(now, zone === 'tenant' ? tenant.zone : zone);
+        runs.push(
+          newRun({
+            job,
+            tenantId: tenant.id,
+            input: cause.input,
+            options,
+            actor,
+            priority: cause.priority,
+            triggerId,
+            tickDate,
+          }),
+        );
+      }
+      const ids = await inTransaction(deps.ops, [], async (client) => {
+        const found = await insertOrJoinAll(client, runs);
+        await client.query(
+          `INSERT INTO ops.triggers (id, kind, job, actor, schedule_id, expected_runs, joined_runs) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+          [
+            triggerId,
+            cause.kind,
+            job.name,
+            actor,
+            cause.scheduleId ?? null,
+            runs.length,
+            [...found.values()].filter((run) => run.joined).map((run) => run.id),
+          ],
+        );
+        return found;
+      });
+      deps.wake([job.queue]);
+      return {
+        triggerId,
+        runs: tenants.map((tenant) => {
+          const run = ids.get(tenant.id);
+          if (run === undefined) throw new Error(`no run was made or found for tenant '${tenant.slug}'`);
+          return { tenantId: tenant.id, tenant: tenant.slug, runId: run.id, joined: run.joined };
+        }),
+      };
+    });
+  };
+}
+
+/** Tenant → the run that was inserted, or the open one that stood in its way. */
+async function insertOrJoinAll(
+  client: PoolClient,
+  runs: readonly NewRun[],
+): Promise<Map<string, { id: string; joined: boolean }>> {
+  const found = new Map<string, { id: string; joined: boolean }>();
+  let left = runs;
+  for (let attempt = 1; left.length > 0; attempt++) {
+    if (attempt > JOIN_TRIES)
+      throw new Error(`${left.length} runs met runs that ended while they joined them, ${JOIN_TRIES} times`);
+    const made = await insertRuns(client, left);
+    for (const run of left) if (made.has(run.id)) found.set(run.tenantId, { id: run.id, joined: false });
+    left = left.filter((run) => !made.has(run.id));
+    if (left.length === 0) break;
+    const { rows } = await client.query<{ id: string; tenant_id: string }>(
+      `SELECT o.id, o.tenant_id FROM ops.open_runs o JOIN unnest($1::uuid[], $2::text[]) AS k(tenant_id, unique_key)
+       ON o.tenant_id = k.tenant_id AND o.unique_key = k.unique_key`,
+      [left.map((run) => run.tenantId), left.map((run) => run.uniqueKey)],
+    );
+    for (const row of rows) found.set(row.tenant_id, { id: row.id, joined: true });
+    left = left.filter((run) => !found.has(run.tenantId));
+  }
+  return found;
+}

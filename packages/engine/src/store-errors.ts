@@ -1,0 +1,70 @@
+/** SQLSTATE of an error from Postgres, or null. */
+export function sqlState(error: unknown): string | null {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : null;
+}
+
+// Errors of the connection itself: pg has no codes for most of them.
+const CONNECTION_CODES = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENOENT',
+]);
+const CONNECTION_WORDS =
+  /Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error|not queryable|client was closed/i;
+
+/** True when Postgres is away or shutting down, as far as this connection can tell. */
+export function isConnectionError(error: unknown): boolean {
+  for (let e = error; e instanceof Error; e = e.cause) {
+    const state = sqlState(e);
+    if (state !== null && /^(08|57P0|58)/.test(state)) return true;
+    if (state === '25P03' || state === '25P04') return true;
+    const code = (e as { code?: string }).code;
+    if ((code !== undefined && CONNECTION_CODES.has(code)) || CONNECTION_WORDS.test(e.message)) return true;
+  }
+  return false;
+}
+
+/**
+ * True when the same statements may succeed if they are sent again: connection, serialization, deadlock, resources, lock timeout,
+ * shutdown (SQLSTATE 08, 40, 53, 55P03, 57). Everything else is the data's or the code's fault.
+ */
+export function isPassing(error: unknown): boolean {
+  for (let e = error; e instanceof Error; e = e.cause) {
+    const state = sqlState(e);
+    if (state !== null && /^(08|40|53|55P03|57)/.test(state)) return true;
+  }
+  return isConnectionError(error);
+}
+
+/** True for an error of the data given (SQLSTATE 22, 23): a statement of many rows may succeed without the bad one. */
+export function isDataError(error: unknown): boolean {
+  return /^2[23]/.test(sqlState(error) ?? '');
+}
+
+const EMAIL = /[\w.+-]+@[\w-]+\.[\w.-]+/g;
+const PHONE = /(?<![\w-])\+?\d[\d ()]{7,}\d(?![\w-])/g;
+
+/**
+ * An error's message for records, at most 500 characters: no e-mail addresses or telephone numbers, and of Postgres' errors only the code
+ * and the names of its objects, since their texts quote values.
+ */
+export function scrubbed(error: unknown): string {
+  const state = sqlState(error);
+  if (state !== null) {
+    const { table, column, constraint } = error as { table?: string; column?: string; constraint?: string };
+    const names = [
+      constraint && `constraint ${constraint}`,
+      table && `table ${table}`,
+      column && `column ${column}`,
+    ].filter(Boolean);
+    return `Postgres refused it: SQLSTATE ${state}${names.length > 0 ? ` (${names.join(', ')})` : ''}`;
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return message.replace(EMAIL, '<e-mail>').replace(PHONE, '<number>').slice(0, 500);
+}

@@ -1,0 +1,264 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { inTransaction, type PoolClient } from '@nightshift/db';
+import { raiseAlert } from './alerts/raise-alert.ts';
+import type { DefinedJob, SweepContext, SweepJob, TenantRef } from './define-job.ts';
+import { errorClass, LostClaimError } from './errors.ts';
+import { lazyDb, untilStored } from './execute/execution.ts';
+import { halve } from './halve.ts';
+import { checkpoint, type ItemFailure, keysToReplay, type Progress, recordItemFailures } from './record.ts';
+import { isPassing, scrubbed } from './store-errors.ts';
+import type { LongAttempt } from './task.ts';
+
+/** Tenants whose items one page of a system-scope sweep may mix. */
+const TENANTS_A_PAGE = 500;
+/** Item errors shown in a summary; all of them are in `ops.item_failures`. */
+const SHOWN_ERRORS = 100;
+
+/** Where a sweep stands: the page of tenants (system scope: those after this id) and the key of the last item done in it. */
+interface Cursor {
+  readonly tenantsAfter: string | null;
+  readonly after: string | null;
+}
+
+/** Thrown when no item of the first batch could be processed: the fault is not the items'. */
+class FirstBatchFailedError extends Error {
+  override readonly name = 'FirstBatchFailedError';
+}
+
+/**
+ * One attempt of a sweep: batch by batch from its checkpoint, each batch one transaction with its effects, item errors and checkpoint.
+ * Errors: `LostClaimError`, `StopSignal`, or the error that no single item is to blame for.
+ */
+export async function runSweep(
+  job: DefinedJob<SweepJob>,
+  attempt: LongAttempt,
+): Promise<{ result: unknown; failedItems: number }> {
+  const { run, stopper } = attempt;
+  let progress: Progress = { ...run };
+  let cursor: Cursor | null =
+    run.cursor === null ? { tenantsAfter: null, after: null } : (JSON.parse(run.cursor) as Cursor);
+  const replayed = run.replayOf === null ? null : await keysToReplay(attempt.deps.ops, run.replayOf);
+  if (progress.expected === null)
+    progress = { ...progress, expected: replayed?.size ?? (await countItems(job, attempt)) };
+  while (cursor !== null) {
+    stopper.signal.throwIfAborted();
+    const at: Cursor = cursor;
+    const before = progress;
+    const step = await untilStored(
+      () => batch(job, attempt, at, before, replayed),
+      () => stopper.signal.aborted,
+    );
+    progress = step.progress;
+    cursor = step.next;
+    if (step.cancelRequested) {
+      stopper.stop('cancelled');
+      stopper.signal.throwIfAborted();
+    }
+    if (cursor !== null && step.items > 0 && run.options.batchDelayMs > 0)
+      await wait(run.options.batchDelayMs, undefined, { signal: stopper.signal });
+  }
+  await warnOfDifference(job, attempt, progress);
+  return { result: await summary(job, attempt, progress), failedItems: progress.failedItems };
+}
+
+/** Fewer items than counted, and not because they failed: rows vanished or the paging skips some. */
+async function warnOfDifference(
+  job: DefinedJob<SweepJob>,
+  { deps, run, tenant }: LongAttempt,
+  { expected, processed }: Progress,
+): Promise<void> {
+  if (expected === null || processed >= expected) return;
+  deps.log.warn(
+    { job: job.name, runId: run.id, expected, processed },
+    'sweep met fewer items than it counted at its start',
+  );
+  await raiseAlert(deps.ops, {
+    key: `coverage:${job.name}:${tenant.id}`,
+    severity: 'WARNING',
+    job: job.name,
+    tenantId: tenant.id,
+    runId: run.id,
+    message: `${job.name} for ${tenant.slug} counted ${expected} items at its start and met ${processed}.`,
+  });
+}
+
+async function countItems(job: DefinedJob<SweepJob>, attempt: LongAttempt): Promise<number | null> {
+  if (job.count === undefined) return null;
+  const { deps, run, tenant, stopper } = attempt;
+  return untilStored(
+    async () => {
+      if (job.scope === 'tenant') return countFor(job, attempt, [tenant]);
+      let total = 0;
+      for (let after: string | null = null; ; ) {
+        const page = await tenantPage(attempt, job.system, after);
+        const last = page.at(-1);
+        if (last === undefined) return total;
+        total += await countFor(job, attempt, page);
+        after = last.id;
+      }
+    },
+    () => stopper.signal.aborted,
+  ).catch((error) => {
+    deps.log.warn({ job: job.name, runId: run.id }, 'items could not be counted');
+    throw error;
+  });
+}
+
+function countFor(job: DefinedJob<SweepJob>, attempt: LongAttempt, tenants: readonly TenantRef[]): Promise<number> {
+  const count = job.count;
+  if (count === undefined) return Promise.resolve(0);
+  return inTransaction(attempt.deps.app, ids(tenants), (client) => count(context(attempt, client, tenants)));
+}
+
+interface Step {
+  readonly progress: Progress;
+  /** Null: nothing is left. */
+  readonly next: Cursor | null;
+  readonly items: number;
+  readonly cancelRequested: boolean;
+}
+
+/** One batch in one transaction. Errors: `LostClaimError` when the run is somebody else's; then nothing of the batch is kept. */
+async function batch(
+  job: DefinedJob<SweepJob>,
+  attempt: LongAttempt,
+  at: Cursor,
+  progress: Progress,
+  replayed: ReadonlySet<string> | null,
+): Promise<Step> {
+  const { deps, run, tenant } = attempt;
+  const tenants = job.scope === 'tenant' ? [tenant] : await tenantPage(attempt, job.system, at.tenantsAfter);
+  const lastTenant = tenants.at(-1);
+  if (lastTenant === undefined) return { progress, next: null, items: 0, cancelRequested: false };
+  // The run itself belongs to the system's own tenant; its row must be visible for the checkpoint.
+  const visible = job.scope === 'tenant' ? ids(tenants) : [run.tenantId, ...ids(tenants)];
+  return inTransaction(deps.app, visible, async (client) => {
+    const ctx = context(attempt, client, tenants);
+    const limit = run.options.batchSize;
+    const items = await job.items(ctx, at.after, limit);
+    const last = items.at(-1);
+    const pageDone = last === undefined || items.length < limit;
+    const nextTenants: Cursor | null = job.scope === 'tenant' ? null : { tenantsAfter: lastTenant.id, after: null };
+    const next = pageDone ? nextTenants : { tenantsAfter: at.tenantsAfter, after: job.key(last) };
+    const chosen = replayed === null ? items : items.filter((item) => replayed.has(job.key(item)));
+    const grown = chosen.length === 0 ? progress : await processItems(job, attempt, client, ctx, chosen, progress);
+    const stored = {
+      ...grown,
+      cursor: JSON.stringify(
+        next ?? { tenantsAfter: at.tenantsAfter, after: last === undefined ? at.after : job.key(last) },
+      ),
+    };
+    const held = await checkpoint(client, run, stored);
+    if (held === null) throw new LostClaimError(run.id);
+    return { progress: stored, next, items: items.length, cancelRequested: held.cancelRequested };
+  });
+}
+
+async function processItems(
+  job: DefinedJob<SweepJob>,
+  attempt: LongAttempt,
+  client: PoolClient,
+  ctx: SweepContext<unknown>,
+  items: readonly unknown[],
+  progress: Progress,
+): Promise<Progress> {
+  const { run, tenant } = attempt;
+  if (run.options.dryRun) await client.query('SAVEPOINT dry_run');
+  const halved = await halve(
+    client,
+    items,
+    (part) => job.process(ctx, part),
+    (error) => isPassing(error) || attempt.stopper.signal.aborted,
+  );
+  if (run.options.dryRun) await client.query('ROLLBACK TO SAVEPOINT dry_run');
+  if (progress.processed === 0 && halved.failed.length === items.length) {
+    const cause = halved.failed[0]?.error;
+    throw new FirstBatchFailedError(
+      `every item of the first batch (${items.length}) failed, the first with ${errorClass(cause)}: ${scrubbed(cause)}`,
+      { cause },
+    );
+  }
+  const failures: ItemFailure[] = halved.failed.map(({ item, error }) => ({
+    key: job.key(item),
+    tenantId: job.tenantOf?.(item) ?? tenant.id,
+    errorClass: errorClass(error),
+    errorMessage: scrubbed(error),
+  }));
+  await recordItemFailures(client, run, failures);
+  const tally: Record<string, number> = { ...progress.tally };
+  let changed = progress.changed;
+  for (const { result } of halved.done) {
+    changed += result.changed;
+    for (const [name, count] of Object.entries(result.tally ?? {})) tally[name] = (tally[name] ?? 0) + count;
+  }
+  return {
+    ...progress,
+    processed: progress.processed + items.length,
+    changed,
+    failedItems: progress.failedItems + failures.length,
+    tally,
+  };
+}
+
+function context(attempt: LongAttempt, client: PoolClient, tenants: readonly TenantRef[]): SweepContext<unknown> {
+  const { deps, run, input, stopper, tenant } = attempt;
+  const lazy = lazyDb(client);
+  return {
+    runId: run.id,
+    input,
+    now: run.startedAt,
+    dryRun: run.options.dryRun,
+    signal: stopper.signal,
+    log: deps.log.child({ job: run.job, runId: run.id, tenant: tenant.slug }),
+    worker: deps.worker,
+    client,
+    tenantIds: ids(tenants),
+    tenants,
+    get db() {
+      return lazy.db;
+    },
+  };
+}
+
+async function tenantPage(attempt: LongAttempt, system: string, after: string | null): Promise<TenantRef[]> {
+  const { rows } = await attempt.deps.ops.query<TenantRef>(
+    `SELECT id, slug, name, zone FROM ops.tenants WHERE system = $1 AND kind = 'tenant' AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3`,
+    [system, after, TENANTS_A_PAGE],
+  );
+  return rows;
+}
+
+/** The job's own summary, with `duration` (ms since the first claim), the first 100 errors and their total. */
+async function summary(
+  job: DefinedJob<SweepJob>,
+  attempt: LongAttempt,
+  progress: Progress,
+): Promise<Record<string, unknown>> {
+  const { deps, run } = attempt;
+  const totals = {
+    processed: progress.processed,
+    changed: progress.changed,
+    failed: progress.failedItems,
+    expected: progress.expected,
+    tally: progress.tally,
+  };
+  const { rows } =
+    progress.failedItems === 0
+      ? { rows: [] }
+      : await deps.ops.query<{ item: string; error: string }>(
+          `SELECT item_key AS item, error_class || ': ' || error_message AS error FROM ops.item_failures WHERE run_id = $1 ORDER BY item_key LIMIT $2`,
+          [run.id, SHOWN_ERRORS],
+        );
+  return {
+    ...job.summarize(totals),
+    duration: Date.now() - run.startedAt.getTime(),
+    errors: rows,
+    totalErrors: progress.failedItems,
+    ...(run.staleInputs ? { staleInputs: true } : {}),
+    ...(run.options.dryRun ? { dryRun: true } : {}),
+  };
+}
+
+function ids(tenants: readonly TenantRef[]): string[] {
+  return tenants.map((tenant) => tenant.id);
+}

@@ -1,0 +1,46 @@
+import { inTransaction } from '@nightshift/db';
+import type { DefinedJob, TaskContext, TaskJob, TenantRef } from './define-job.ts';
+import { LostClaimError } from './errors.ts';
+import { type ExecuteDeps, lazyDb } from './execute/execution.ts';
+import { orAborted, type Stopper } from './execute/signals.ts';
+import { type LongRun, renewLease } from './record.ts';
+
+export interface LongAttempt {
+  readonly deps: ExecuteDeps;
+  readonly run: LongRun;
+  readonly tenant: TenantRef;
+  readonly input: unknown;
+  readonly stopper: Stopper;
+}
+
+/** One attempt of a task. Errors: whatever it throws; `StopSignal` when it was asked to stop. */
+export async function runTask(
+  job: DefinedJob<TaskJob>,
+  attempt: LongAttempt,
+): Promise<{ result: unknown; failedItems: number }> {
+  const { deps, run, tenant, input, stopper } = attempt;
+  const ctx: TaskContext = {
+    runId: run.id,
+    tenant,
+    now: run.startedAt,
+    dryRun: run.options.dryRun,
+    signal: stopper.signal,
+    log: deps.log.child({ job: job.name, runId: run.id, tenant: tenant.slug }),
+    worker: deps.worker,
+    transaction: (work) =>
+      inTransaction(deps.app, [tenant.id], async (client) => {
+        const lazy = lazyDb(client);
+        const result = await work({
+          client,
+          get db() {
+            return lazy.db;
+          },
+        });
+        // The last statement: it locks the row against a new owner until the commit.
+        if ((await renewLease(client, run)) === null) throw new LostClaimError(run.id);
+        if (run.options.dryRun) await client.query('ROLLBACK; BEGIN');
+        return result;
+      }),
+  };
+  return { result: (await orAborted(job.run(ctx, input), stopper.signal)) ?? null, failedItems: 0 };
+}

@@ -1,0 +1,79 @@
+import { isUuid, type Pool } from '@nightshift/db';
+import type { DefinedJob, TenantRef } from './define-job.ts';
+import { UnknownTenantError } from './errors.ts';
+
+/** The tenant that owns the platform's own runs; made by the first migration. */
+export const PLATFORM_TENANT = '00000000-0000-7000-8000-000000000001';
+/** Slug of the row that owns a system's runs of system scope. */
+export const SYSTEM_SLUG = 'system';
+
+const MEMORY_MS = 10_000;
+const MEMORY_ROWS = 10_000;
+
+interface TenantRow extends TenantRef {
+  readonly system: string;
+  readonly kind: 'tenant' | 'system';
+}
+
+export interface Tenants {
+  /** The tenant that a request names by id or slug; without a name the system's own, for jobs that have one. Errors: `UnknownTenantError`. */
+  resolve(job: DefinedJob, idOrSlug: string | null): Promise<TenantRef>;
+  byId(id: string): Promise<TenantRef>;
+  /** Tenants of kind `tenant`, by slug. */
+  list(system: string): Promise<readonly TenantRef[]>;
+}
+
+/** Reads tenants as the platform; remembers what it found for 10 s. */
+export function createTenants(ops: Pick<Pool, 'query'>): Tenants {
+  const remembered = new Map<string, { row: TenantRow; until: number }>();
+
+  async function find(key: string, where: string, values: unknown[]): Promise<TenantRow | null> {
+    const known = remembered.get(key);
+    if (known !== undefined && known.until > Date.now()) return known.row;
+    const { rows } = await ops.query<TenantRow>(
+      `SELECT id, slug, name, zone, system, kind FROM ops.tenants WHERE ${where} LIMIT 2`,
+      values,
+    );
+    const row = rows.length === 1 ? (rows[0] ?? null) : null;
+    if (remembered.size >= MEMORY_ROWS) remembered.clear();
+    if (row !== null) remembered.set(key, { row, until: Date.now() + MEMORY_MS });
+    return row;
+  }
+
+  async function byName(job: DefinedJob, idOrSlug: string): Promise<TenantRow | null> {
+    if (isUuid(idOrSlug)) {
+      const row = await find(idOrSlug, 'id = $1', [idOrSlug]);
+      return row !== null && (row.system === job.system || job.system === 'ops') ? row : null;
+    }
+    // The platform's own jobs run for any tenant; a slug must then be the only one of its kind.
+    if (job.system === 'ops') return find(`*/${idOrSlug}`, 'slug = $1', [idOrSlug]);
+    return find(`${job.system}/${idOrSlug}`, 'system = $1 AND slug = $2', [job.system, idOrSlug]);
+  }
+
+  return {
+    async resolve(job, idOrSlug) {
+      const owned = job.system === 'ops' || job.scope === 'system';
+      if (idOrSlug === null && !owned) throw new UnknownTenantError('(none given)', job.system);
+      const row =
+        idOrSlug !== null
+          ? await byName(job, idOrSlug)
+          : await find(`system/${job.system}`, `system = $1 AND kind = 'system'`, [job.system]);
+      if (row === null || (job.scope === 'system') !== (row.kind === 'system' && job.system !== 'ops')) {
+        throw new UnknownTenantError(idOrSlug ?? SYSTEM_SLUG, job.system);
+      }
+      return row;
+    },
+    async byId(id) {
+      const row = await find(id, 'id = $1', [id]);
+      if (row === null) throw new UnknownTenantError(id, 'any');
+      return row;
+    },
+    async list(system) {
+      const { rows } = await ops.query<TenantRef>(
+        `SELECT id, slug, name, zone FROM ops.tenants WHERE system = $1 AND kind = 'tenant' ORDER BY slug`,
+        [system],
+      );
+      return rows;
+    },
+  };
+}

@@ -1,0 +1,222 @@
+import { hostname } from 'node:os';
+import { createPool, type Pool, schemaVersion } from '@nightshift/db';
+import type { Worker as BullWorker } from 'bullmq';
+import type { Logger } from 'pino';
+import { createAnnouncer } from './announce.ts';
+import { createBroker } from './broker.ts';
+import type { Catalogue } from './catalogue.ts';
+import { type ConsumeDeps, consumeQueue, consumeSchedules } from './consume.ts';
+import { createDispatcher } from './dispatcher.ts';
+import { DeclarationError } from './errors.ts';
+import type { LongRunsInHand } from './execute/long.ts';
+import { createHousekeeping } from './housekeeping.ts';
+import { newId } from './id.ts';
+import { createJobSettings } from './job-settings.ts';
+import { listenForWakes } from './listen.ts';
+import { createLoop } from './loop.ts';
+import { createMirror } from './mirror.ts';
+import { createRecovery } from './recover.ts';
+import { connectConsumer, connectProducer } from './redis-connect.ts';
+import { cancelChannel, DEFAULT_NAMESPACE, wakeChannel } from './redis-names.ts';
+import { createClock } from './schedule/clock.ts';
+import { createSchedules } from './schedule/schedules.ts';
+import { createTenants } from './tenants.ts';
+
+export interface WorkerOptions {
+  /** Login role that may act as ns_app and ns_ops. */
+  readonly databaseUrl: string;
+  readonly redisUrl: string;
+  readonly namespace?: string | undefined;
+  readonly catalogue: Catalogue;
+  readonly log: Logger;
+  /** Build version, shown in `ops.workers`. */
+  readonly version?: string;
+  /** Runs (short: bundles) in hand at once, per queue. */
+  readonly slots?: { readonly short?: number; readonly long?: number };
+  /** Connections of this process at most; default what its slots need. */
+  readonly poolMax?: number | undefined;
+  /** False: schedules do not fire here. */
+  readonly fireSchedules?: boolean;
+  /** Payloads are dropped after so many days. */
+  readonly retentionDays?: number;
+  /** The time by which schedules fire; default the database's clock. */
+  readonly now?: () => Promise<Date>;
+}
+
+export interface RunningWorker {
+  readonly id: string;
+  /** Resolves once it is connected to Redis and takes runs. */
+  readonly consuming: Promise<void>;
+  /** Takes nothing more, lets what is in hand end or stop at its checkpoint, for `graceMs` at most; then leaves it to recovery. */
+  stop(graceMs?: number): Promise<void>;
+}
+
+const DEFAULT_SLOTS = { short: 8, long: 4 };
+const HEARTBEAT_MS = 5_000;
+const GRACE_MS = 30_000;
+/** Beside a connection for each slot and its lease: the loops. */
+const LOOP_CONNECTIONS = 8;
+
+/** Starts one worker: clock, dispatcher, BullMQ workers, recovery. Errors: `DeclarationError` for slots or a schema that do not fit. */
+export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
+  const slots = { ...DEFAULT_SLOTS, ...options.slots };
+  const total = options.catalogue.queues.reduce((sum, queue) => sum + slots[queue.kind], 0);
+  const poolMax = options.poolMax ?? 2 * total + LOOP_CONNECTIONS;
+  if (total > poolMax / 2) {
+    throw new DeclarationError('The worker cannot start', [
+      `${total} slots need at least ${2 * total} connections, and it may open ${poolMax}: lower the slots or raise the pool`,
+    ]);
+  }
+  const id = `${hostname()}-${process.pid}-${newId().slice(-6)}`;
+  const log = options.log.child({ worker: id });
+  const onIdleError = (error: Error) =>
+    log.warn({ err: { message: error.message } }, 'Postgres closed an idle connection');
+  const appMax = Math.max(2, Math.floor(poolMax / 2));
+  const app = createPool({
+    url: options.databaseUrl,
+    role: 'ns_app',
+    max: appMax,
+    name: 'nightshift-worker',
+    onIdleError,
+  });
+  const ops = createPool({
+    url: options.databaseUrl,
+    role: 'ns_ops',
+    max: Math.max(2, poolMax - appMax),
+    name: 'nightshift-worker-ops',
+    onIdleError,
+  });
+  try {
+    await requireCurrentSchema(ops);
+    return await run(options, { id, log, slots, app, ops });
+  } catch (error) {
+    await Promise.all([app.end(), ops.end()]);
+    throw error;
+  }
+}
+
+async function requireCurrentSchema(ops: Pool): Promise<void> {
+  const schema = await schemaVersion(ops);
+  if (schema.current) return;
+  throw new DeclarationError('The worker cannot start', [
+    `the database's schema is ${schema.database} and this build needs ${schema.build}: run 'nightshift migrate'`,
+  ]);
+}
+
+interface Parts {
+  readonly id: string;
+  readonly log: Logger;
+  readonly slots: { readonly short: number; readonly long: number };
+  readonly app: Pool;
+  readonly ops: Pool;
+}
+
+async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts): Promise<RunningWorker> {
+  const { catalogue } = options;
+  const namespace = options.namespace ?? DEFAULT_NAMESPACE;
+  const redis = connectProducer(options.redisUrl, log);
+  const subscriber = connectConsumer(options.redisUrl, log);
+  const broker = createBroker({ redis, namespace });
+  const tenants = createTenants(ops);
+  const settings = createJobSettings(ops);
+  const shutdown = new AbortController();
+  const inHand: LongRunsInHand = new Map();
+
+  const dispatcher = createDispatcher({ ops, catalogue, broker, tenants, log });
+  /** Every process' dispatcher, this one's first. */
+  const wake = (queues: Iterable<string>) => {
+    const names = [...queues];
+    dispatcher.wake(names);
+    if (redis.status === 'ready')
+      for (const name of names) redis.publish(wakeChannel(namespace), name).catch(() => undefined);
+  };
+  const announce = createAnnouncer(redis, namespace);
+  const schedules = createSchedules({ ops, catalogue, settings, log, wake });
+  await schedules.sync();
+  const clock = createClock({
+    ops,
+    catalogue,
+    settings,
+    log,
+    wake,
+    fireSchedules: options.fireSchedules ?? true,
+    ...(options.now ? { now: options.now } : {}),
+  });
+  const loops = [
+    clock,
+    createRecovery({ ops, redis, namespace, broker, log, wake, announce }),
+    createMirror({ ops, broker, catalogue, tenants, log, schedules: options.fireSchedules ?? true }),
+    createHousekeeping({ ops, log, retentionDays: options.retentionDays ?? 30 }),
+    createLoop('heartbeat', log, () => heartbeat(ops, id, options, slots)),
+  ];
+  const deps: ConsumeDeps = {
+    app, ops, catalogue, tenants, worker: id, log, announce, wake, inHand, namespace,
+    redisUrl: options.redisUrl,
+    shutdown: shutdown.signal,
+    measured: dispatcher.measured,
+    wakeClock: () => clock.wake(),
+    freed: (queue) => dispatcher.wake([queue]),
+  }; // biome-ignore format: names alone
+  await heartbeat(ops, id, options, slots);
+  const workers = [
+    ...catalogue.queues.map((queue) => consumeQueue(deps, queue, slots[queue.kind])),
+    consumeSchedules(deps),
+  ];
+  const listener = listenForWakes(options.databaseUrl, log, (queue) => dispatcher.wake([queue]));
+  subscriber.subscribe(wakeChannel(namespace), cancelChannel(namespace)).catch(() => undefined);
+  subscriber.on('message', (channel, message) => {
+    if (channel === cancelChannel(namespace)) inHand.get(message)?.stop('cancelled');
+    else dispatcher.wake([message]);
+  });
+  log.info({ queues: catalogue.queues.map((queue) => queue.name), slots }, 'worker started');
+
+  return {
+    id,
+    consuming: Promise.all(workers.map((worker) => worker.waitUntilReady())).then(() => undefined),
+    async stop(graceMs = GRACE_MS) {
+      await ops.query('UPDATE ops.workers SET stopping = true WHERE id = $1', [id]).catch(() => undefined);
+      const closing = closeAll(workers, graceMs, log);
+      shutdown.abort();
+      await Promise.all([closing, dispatcher.stop(), ...loops.map((loop) => loop.stop()), listener.stop()]);
+      await ops.query('DELETE FROM ops.workers WHERE id = $1', [id]).catch(() => undefined);
+      await broker.close();
+      subscriber.disconnect();
+      redis.disconnect();
+      await Promise.all([app.end(), ops.end()]);
+      log.info('worker stopped');
+    },
+  };
+}
+
+async function heartbeat(
+  ops: Pool,
+  id: string,
+  options: WorkerOptions,
+  slots: { short: number; long: number },
+): Promise<number> {
+  const perQueue = Object.fromEntries(options.catalogue.queues.map((queue) => [queue.name, slots[queue.kind]]));
+  const jobs = Object.fromEntries(options.catalogue.jobs.map((job) => [job.name, job.inputVersion]));
+  await ops.query(
+    `INSERT INTO ops.workers (id, host, pid, version, slots, jobs) VALUES ($1, $2, $3, $4, $5, $6)
+     ON CONFLICT (id) DO UPDATE SET heartbeat_at = clock_timestamp()`,
+    [id, hostname(), process.pid, options.version ?? 'dev', JSON.stringify(perQueue), JSON.stringify(jobs)],
+  );
+  return HEARTBEAT_MS;
+}
+
+/** BullMQ waits for what is in hand without limit; past the grace it is told not to. */
+async function closeAll(workers: readonly BullWorker[], graceMs: number, log: Logger): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<'late'>((resolve) => {
+    timer = setTimeout(() => resolve('late'), graceMs);
+  });
+  const closed = Promise.all(workers.map((worker) => worker.close().catch(() => undefined)));
+  if ((await Promise.race([closed, late])) === 'late') {
+    log.warn({ graceMs }, 'runs still in hand after the grace; they are left to recovery');
+    await Promise.race([
+      Promise.all(workers.map((worker) => worker.close(true).catch(() => undefined))),
+      new Promise((resolve) => setTimeout(resolve, 1_000)),
+    ]);
+  }
+  clearTimeout(timer);
+}
