@@ -1,0 +1,96 @@
+import { GYM_PATHS } from './gym.ts';
+
+/** The drop-in and process paths as the OpenAPI document shows them: they take any body and have their seeds' shapes. */
+export function dropInDocs(): Record<string, Record<string, unknown>> {
+  const paths = Object.entries(GYM_PATHS).map(([name, { job, sums }]) => [
+    `/api/cron/${name}`,
+    {
+      post: {
+        operationId: `gym-${name}`,
+        tags: ['Gym'],
+        summary: `Run ${job} for all gyms and wait`,
+        description: 'Joins runs that are open. Any body is taken and ignored. Hanging up ends the wait, not the runs.',
+        security: [{ cronSecret: [] }],
+        parameters: [
+          {
+            name: 'wait',
+            in: 'query',
+            description: 'Seconds to wait at most; default the timeout of the job.',
+            schema: { type: 'integer', minimum: 0, maximum: 300 },
+          },
+        ],
+        responses: {
+          200: { description: 'All runs ended; failed items are listed.', content: json(answer(Object.keys(sums))) },
+          202: { description: 'Still running: addresses of the runs.', content: json(answer([])) },
+          401: { description: 'No or a wrong secret.' },
+          500: {
+            description: 'A run failed: the same shape, `success` false.',
+            content: json(answer(Object.keys(sums))),
+          },
+          503: { description: 'Postgres is away; ask again after `Retry-After`.' },
+        },
+      },
+    },
+  ]);
+  return { ...Object.fromEntries(paths), ...PROCESS };
+}
+
+const tenants = {
+  type: 'array',
+  items: {
+    type: 'object',
+    properties: {
+      tenant: { type: 'string' },
+      runId: { type: 'string', format: 'uuid' },
+      status: { $ref: '#/components/schemas/RunStatus' },
+      url: { type: 'string' },
+    },
+  },
+};
+
+function answer(sums: readonly string[]): object {
+  const counted = {
+    ...Object.fromEntries(sums.map((field) => [field, { type: 'integer' }])),
+    errors: {
+      type: 'array',
+      items: {
+        type: 'object',
+        properties: { tenant: { type: 'string' }, item: { type: ['string', 'null'] }, error: { type: 'string' } },
+      },
+    },
+    totalErrors: { type: 'integer' },
+    duration: { type: 'integer', description: 'From the first start to the last end, ms.' },
+  };
+  return {
+    type: 'object',
+    properties: {
+      success: { type: 'boolean' },
+      job: { type: 'string' },
+      ...(sums.length === 0 ? {} : counted),
+      tenants,
+    },
+  };
+}
+
+function json(schema: object): object {
+  return { 'application/json': { schema } };
+}
+
+const probe = (id: string, summary: string, answers: Readonly<Record<string, string>>) => ({
+  get: {
+    operationId: id,
+    tags: ['Process'],
+    summary,
+    security: [],
+    responses: Object.fromEntries(Object.entries(answers).map(([status, description]) => [status, { description }])),
+  },
+});
+
+const PROCESS: Record<string, Record<string, unknown>> = {
+  '/healthz': probe('health', 'Is the process alive', { 200: 'Yes.' }),
+  '/readyz': probe('readiness', 'Can runs be accepted', {
+    200: 'Postgres answers with the schema of this build. `redis` tells whether they also start.',
+    503: 'Not now.',
+  }),
+  '/metrics': probe('metrics', 'Prometheus figures', { 200: 'Text format.' }),
+};

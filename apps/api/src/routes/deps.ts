@@ -1,0 +1,6 @@
+import type { Producer } from '@nightshift/engine/accept';
+
+/** What the routes need to work. */
+export interface RouteDeps {
+  readonly producer: Producer;
+}

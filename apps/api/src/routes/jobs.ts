@@ -1,0 +1,129 @@
+import { type DefinedJob, PRIORITIES, retryPolicy, runOptionsSchema } from '@nightshift/engine';
+import { z } from 'zod';
+import { type Endpoint, endpoint } from '../http/endpoint.ts';
+import { idempotencyOf } from '../http/idempotency.ts';
+import { waitSeconds } from '../http/prefer.ts';
+import { MAY_READ, MAY_START } from '../http/principal.ts';
+import type { RouteDeps } from './deps.ts';
+import { acceptedAnswer } from './run-answer.ts';
+import { acceptedSchema, instantInput, jobDetailSchema, jobSchema, pageSchema, runDetailSchema } from './schemas.ts';
+import { demandMayStart, tenantOf } from './whose-run.ts';
+
+const jobParams = z.strictObject({ job: z.string().min(1).max(100) });
+const YEAR_MS = 366 * 86_400_000;
+
+export const startBody = z
+  .strictObject({
+    tenant: z
+      .string()
+      .min(1)
+      .max(100)
+      .nullish()
+      .describe('Slug or id. Not needed with a token that is bound to a tenant, nor for jobs of system scope.'),
+    input: z.unknown().optional().describe("Checked against the job's own input schema."),
+    priority: z.enum(PRIORITIES).optional().describe("Overrides the job's priority."),
+    dueAt: instantInput
+      .refine((at) => at.getTime() < Date.now() + YEAR_MS, { error: 'must be within a year' })
+      .optional(),
+    options: runOptionsSchema.optional(),
+  })
+  .meta({ id: 'StartRun' });
+
+export function jobRoutes(deps: RouteDeps): Endpoint[] {
+  const { catalogue } = deps.producer;
+  return [
+    endpoint({
+      method: 'get',
+      path: '/v1/jobs',
+      id: 'listJobs',
+      tag: 'Jobs',
+      summary: 'All jobs',
+      roles: MAY_READ,
+      answers: { 200: { description: 'The catalogue, by system.', schema: pageSchema(jobSchema) } },
+      handle: async () => ({ status: 200, body: { items: catalogue.jobs.map(jobAnswer), nextCursor: null } }),
+    }),
+    endpoint({
+      method: 'get',
+      path: '/v1/jobs/{job}',
+      id: 'getJob',
+      tag: 'Jobs',
+      summary: 'One job and the schema of its input',
+      roles: MAY_READ,
+      params: jobParams,
+      answers: { 200: { description: 'The job.', schema: jobDetailSchema } },
+      handle: async ({ params }) => ({ status: 200, body: jobDetail(catalogue.get(params.job)) }),
+    }),
+    startRun(deps),
+  ];
+}
+
+function startRun(deps: RouteDeps): Endpoint {
+  const { producer } = deps;
+  return endpoint({
+    method: 'post',
+    path: '/v1/jobs/{job}/runs',
+    id: 'startRun',
+    tag: 'Jobs',
+    summary: 'Enqueue a run',
+    description:
+      'Durable once it is answered. A scheduled job that is started with its default input joins a run of it that is still open.',
+    roles: MAY_START,
+    params: jobParams,
+    body: startBody,
+    takesIdempotencyKey: true,
+    takesPrefer: true,
+    answers: {
+      202: { description: 'Accepted.', schema: acceptedSchema, headers: { Location: 'Address of the run.' } },
+      200: { description: 'Ended within the time of `Prefer: wait=N`.', schema: runDetailSchema },
+    },
+    admit: ({ job }, principal) => demandMayStart(producer.catalogue.get(job), principal),
+    handle: async ({ params, body, principal, req, signal }) => {
+      const seconds = waitSeconds(req.headers.prefer);
+      const idempotency = idempotencyOf(req, principal, body);
+      const job = producer.catalogue.get(params.job);
+      const tenant = await tenantOf(producer, job, body.tenant ?? null, principal);
+      const { input, priority, dueAt, options } = body;
+      const accepted = await producer.accept(
+        { job: job.name, tenant, input: input ?? {}, priority, dueAt, options: definedOnly(options), idempotency },
+        principal.sub,
+      );
+      return await acceptedAnswer(deps, accepted, { seconds, signal, tenantId: principal.tenantId });
+    },
+  });
+}
+
+type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** `{a: undefined}` would override what a tenant or a job has set for `a`. */
+export function definedOnly<T extends object>(value: T | undefined): Defined<T> | undefined {
+  if (value === undefined) return undefined;
+  return Object.fromEntries(Object.entries(value).filter(([, inner]) => inner !== undefined)) as Defined<T>;
+}
+
+function jobAnswer(job: DefinedJob): z.input<typeof jobSchema> {
+  const { schedule } = job;
+  return {
+    name: job.name,
+    url: `/v1/jobs/${job.name}`,
+    title: job.title,
+    description: job.description,
+    system: job.system,
+    kind: job.kind,
+    scope: job.scope,
+    priority: job.priority,
+    queue: job.queue,
+    schedule:
+      schedule === undefined ? null : { cron: schedule.cron, zone: schedule.zone, after: schedule.after ?? null },
+    retry: retryPolicy(job.priority, job.retry),
+    typicalMs: job.typicalMs,
+    maxMs: job.maxMs,
+    targets: { successAbove: 0.95, errorsBelow: 0.05 },
+    options: { ...job.options },
+    platformOnly: job.access === 'platform' || job.scope === 'system',
+  };
+}
+
+function jobDetail(job: DefinedJob): object {
+  const inputSchema = z.toJSONSchema(job.input, { io: 'input', unrepresentable: 'any' });
+  return { ...jobAnswer(job), inputVersion: job.inputVersion, inputSchema };
+}

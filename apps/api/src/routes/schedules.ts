@@ -1,0 +1,193 @@
+import {
+  findSchedule,
+  listSchedules,
+  listTicks,
+  type ScheduleView,
+  type Started,
+  schedulePatchSchema,
+} from '@nightshift/engine/accept';
+import { z } from 'zod';
+import { type Endpoint, endpoint } from '../http/endpoint.ts';
+import { demandPlatform, MAY_CONTROL, MAY_EDIT, MAY_READ, type Principal } from '../http/principal.ts';
+import type { RouteDeps } from './deps.ts';
+import { definedOnly } from './jobs.ts';
+import { runUrl } from './run-answer.ts';
+import { idParams, pageQuery, pageSchema, scheduleSchema, startedSchema, tickSchema } from './schemas.ts';
+import { demandMayStart } from './whose-run.ts';
+
+const noBody = z.strictObject({});
+
+export const schedulePatch = schedulePatchSchema
+  .refine((patch) => Object.keys(patch).length > 0, { error: 'name at least one field to change' })
+  .meta({ id: 'SchedulePatch' });
+
+export function scheduleRoutes(deps: RouteDeps): Endpoint[] {
+  return [...reading(deps), editing(deps), triggering(deps), switching(deps, 'pause'), switching(deps, 'resume')];
+}
+
+function reading(deps: RouteDeps): Endpoint[] {
+  const { pools } = deps.producer;
+  const common = { method: 'get', tag: 'Schedules', roles: MAY_READ } as const;
+  return [
+    endpoint({
+      ...common,
+      path: '/v1/schedules',
+      id: 'listSchedules',
+      summary: 'All schedules, by job',
+      query: z.strictObject({ job: z.string().min(1).max(100).optional() }),
+      answers: { 200: { description: 'All of them.', schema: pageSchema(scheduleSchema) } },
+      handle: async ({ query }) => {
+        const schedules = await listSchedules(pools, query);
+        return { status: 200, body: { items: schedules.map((one) => scheduleAnswer(deps, one)), nextCursor: null } };
+      },
+    }),
+    endpoint({
+      ...common,
+      path: '/v1/schedules/{id}',
+      id: 'getSchedule',
+      summary: 'One schedule',
+      params: idParams,
+      answers: { 200: { description: 'The schedule.', schema: scheduleSchema } },
+      handle: async ({ params }) => ({ status: 200, body: scheduleAnswer(deps, await findSchedule(pools, params.id)) }),
+    }),
+    endpoint({
+      ...common,
+      path: '/v1/schedules/{id}/ticks',
+      id: 'listTicks',
+      summary: 'Due times of a schedule and what became of them, newest first',
+      params: idParams,
+      query: pageQuery,
+      answers: { 200: { description: 'One page.', schema: pageSchema(tickSchema) } },
+      handle: async ({ params, query }) => ({ status: 200, body: await listTicks(pools, params.id, query) }),
+    }),
+  ];
+}
+
+function editing(deps: RouteDeps): Endpoint {
+  const { producer } = deps;
+  return endpoint({
+    method: 'patch',
+    path: '/v1/schedules/{id}',
+    id: 'editSchedule',
+    tag: 'Schedules',
+    summary: 'Change a schedule',
+    description: 'Ticks up to now are those of the old version. Deploys leave an edited schedule alone.',
+    roles: MAY_EDIT,
+    params: idParams,
+    body: schedulePatch,
+    answers: { 200: { description: 'The schedule as it is now.', schema: scheduleSchema } },
+    admit: (params, principal) => demandMayChange(deps, params.id, principal),
+    handle: async ({ params, body, principal }) => {
+      await producer.editSchedule(params.id, definedOnly(body) ?? {}, principal.sub);
+      return { status: 200, body: scheduleAnswer(deps, await findSchedule(producer.pools, params.id)) };
+    },
+  });
+}
+
+function triggering(deps: RouteDeps): Endpoint {
+  const { producer } = deps;
+  return endpoint({
+    method: 'post',
+    path: '/v1/schedules/{id}/trigger',
+    id: 'triggerSchedule',
+    tag: 'Schedules',
+    summary: 'Start its job now for its tenants',
+    description:
+      'Consumes no tick. Runs that are still open are joined. A token that is bound to a tenant starts its own alone.',
+    roles: MAY_CONTROL,
+    params: idParams,
+    body: noBody,
+    bodyOptional: true,
+    answers: { 202: { description: 'One run a tenant.', schema: startedSchema } },
+    admit: async (params, principal) => {
+      const schedule = await findSchedule(producer.pools, params.id);
+      demandMayStart(producer.catalogue.get(schedule.job), principal);
+    },
+    handle: async ({ params, principal }) => {
+      const schedule = await findSchedule(producer.pools, params.id);
+      const started = await producer.start(
+        {
+          kind: 'manual',
+          job: schedule.job,
+          scheduleId: schedule.id,
+          options: schedule.options,
+          priority: schedule.priority ?? undefined,
+          tenants: await tenantsOf(deps, schedule, principal),
+        },
+        principal.sub,
+      );
+      return { status: 202, body: startedAnswer(started) };
+    },
+  });
+}
+
+function switching(deps: RouteDeps, action: 'pause' | 'resume'): Endpoint {
+  const { producer } = deps;
+  return endpoint({
+    method: 'post',
+    path: `/v1/schedules/{id}/${action}`,
+    id: `${action}Schedule`,
+    tag: 'Schedules',
+    summary: action === 'pause' ? 'Let its ticks pass without runs' : 'Let its ticks make runs again',
+    roles: MAY_CONTROL,
+    params: idParams,
+    body: noBody,
+    bodyOptional: true,
+    answers: { 200: { description: 'The schedule as it is now.', schema: scheduleSchema } },
+    admit: (params, principal) => demandMayChange(deps, params.id, principal),
+    handle: async ({ params, principal }) => {
+      await (action === 'pause'
+        ? producer.pauseSchedule(params.id, principal.sub)
+        : producer.resumeSchedule(params.id, principal.sub));
+      return { status: 200, body: scheduleAnswer(deps, await findSchedule(producer.pools, params.id)) };
+    },
+  });
+}
+
+/** A schedule makes runs of many tenants: one tenant's operator may not stop it for the others. */
+async function demandMayChange({ producer }: RouteDeps, id: string, principal: Principal): Promise<void> {
+  await findSchedule(producer.pools, id);
+  demandPlatform(principal);
+}
+
+async function tenantsOf(
+  { producer }: RouteDeps,
+  schedule: ScheduleView,
+  principal: Principal,
+): Promise<readonly string[] | undefined> {
+  if (principal.tenantId !== null) return [principal.tenantId];
+  const job = producer.catalogue.get(schedule.job);
+  if (job.scope === 'system') return undefined;
+  const all = await producer.tenants(job.system);
+  const served = all.filter((tenant) => isServed(schedule, tenant));
+  return served.map((tenant) => tenant.id);
+}
+
+/** `{all: true}`, `{only: [ids]}` or `{except: [ids]}`, within the zone the schedule serves. */
+export function isServed(
+  schedule: Pick<ScheduleView, 'tenantSelector' | 'tenantZone'>,
+  tenant: { readonly id: string; readonly zone: string },
+): boolean {
+  if (schedule.tenantZone !== null && schedule.tenantZone !== tenant.zone) return false;
+  const { only, except } = schedule.tenantSelector as { only?: readonly string[]; except?: readonly string[] };
+  if (only !== undefined) return only.includes(tenant.id);
+  return except === undefined || !except.includes(tenant.id);
+}
+
+function scheduleAnswer({ producer }: RouteDeps, schedule: ScheduleView): object {
+  const after = producer.catalogue.find(schedule.job)?.schedule?.after ?? null;
+  return { ...schedule, url: `/v1/schedules/${schedule.id}`, after };
+}
+
+function startedAnswer(started: Started): object {
+  return {
+    triggerId: started.triggerId,
+    runs: started.runs.map(({ runId, tenantId, tenant, joined }) => ({
+      id: runId,
+      tenantId,
+      tenant,
+      url: runUrl(runId),
+      joined,
+    })),
+  };
+}

@@ -1,0 +1,36 @@
+import { type DefinedJob, InvalidInputError, UnknownTenantError } from '@nightshift/engine';
+import type { Producer } from '@nightshift/engine/accept';
+import { demandPlatform, demandRole, MAY_START_PLATFORM, type Principal } from '../http/principal.ts';
+
+/** Errors: 403 when the job is the platform's, or works across tenants, and the caller isn't. */
+export function demandMayStart(job: DefinedJob, principal: Principal): void {
+  if (job.access === 'platform') {
+    demandRole(principal, MAY_START_PLATFORM);
+    demandPlatform(principal);
+  }
+  // Its runs read and write every tenant's rows.
+  if (job.scope === 'system') demandPlatform(principal);
+}
+
+/**
+ * The tenant a caller starts this job for: what it names, or its own when its token is bound to one.
+ * Errors: `InvalidInputError` when a tenant is needed and not named, `UnknownTenantError` also for another's.
+ */
+export async function tenantOf(
+  producer: Pick<Producer, 'resolveTenant'>,
+  job: DefinedJob,
+  named: string | null,
+  principal: Principal,
+): Promise<string | null> {
+  if (principal.tenantId !== null) {
+    const ref = await producer.resolveTenant(job, named ?? principal.tenantId);
+    if (ref.id !== principal.tenantId) throw new UnknownTenantError('(another)', job.system);
+    return ref.id;
+  }
+  if (named === null && job.scope === 'tenant' && job.system !== 'ops') {
+    throw new InvalidInputError('The request is not complete', [
+      { pointer: '/tenant', code: 'required', detail: 'name the tenant, by slug or id' },
+    ]);
+  }
+  return named;
+}
