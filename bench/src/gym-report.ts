@@ -1,0 +1,65 @@
+import type { GymJob } from './gym-measure.ts';
+
+/** What issue 2 asks for at 50,000 members, 2,000,000 visits, on 2 cores. */
+const TARGET = { seconds: 30, ratio: 3, workerMb: 300 };
+
+export interface GymRow {
+  readonly job: GymJob;
+  /** One of each a round. */
+  readonly jobSeconds: readonly number[];
+  readonly statementSeconds: readonly number[];
+  readonly sameEffect: boolean;
+  /** With the seed's defaults, if measured. */
+  readonly defaultSeconds: number | null;
+}
+
+export interface GymReport {
+  readonly text: string;
+  readonly met: boolean;
+}
+
+export function reportGym(rows: readonly GymRow[], workerMb: number | null): GymReport {
+  const lines = rows.map((row) => {
+    const job = median(row.jobSeconds);
+    const statement = median(row.statementSeconds);
+    const met = job <= TARGET.seconds && job / statement <= TARGET.ratio && row.sameEffect;
+    return {
+      met,
+      cells: [
+        row.job,
+        job.toFixed(2),
+        `${Math.min(...row.jobSeconds).toFixed(2)}–${Math.max(...row.jobSeconds).toFixed(2)}`,
+        statement.toFixed(2),
+        `${(job / statement).toFixed(2)}×`,
+        row.sameEffect ? 'yes' : 'NO',
+        row.defaultSeconds === null ? '' : row.defaultSeconds.toFixed(1),
+      ],
+    };
+  });
+  const table = align([
+    ['job', 'job s', 'min–max', 'best SQL s', 'ratio', 'same rows', 'at 50/100 ms s'],
+    ...lines.map(({ cells }) => cells),
+  ]);
+  const memory = workerMb === null ? 'unknown here' : `${workerMb} MB`;
+  const met = lines.every((line) => line.met) && (workerMb === null || workerMb < TARGET.workerMb);
+  const targets = `targets: ≤ ${TARGET.seconds} s, ≤ ${TARGET.ratio}×, worker < ${TARGET.workerMb} MB`;
+  return { text: `${table}\nworker's peak memory: ${memory}\n${targets}: ${met ? 'met' : 'MISSED'}`, met };
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? upper)) / 2;
+}
+
+function align(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)))
+        .join('  '),
+    )
+    .join('\n');
+}
