@@ -12,6 +12,7 @@ export interface DispatchData {
   /** Slug. */
   readonly tenant: string;
   readonly priority: number;
+  readonly timeoutMs?: number;
   /** True: it only shows a retry that waits in Postgres, and wakes the clock when that is due. */
   readonly mirror?: boolean;
 }
@@ -85,6 +86,7 @@ export function createBroker(deps: { redis: Redis; namespace: string }) {
             tenantId: dispatch.tenantId,
             tenant: await slugOf(dispatch.tenantId),
             priority: dispatch.priority,
+            timeoutMs: dispatch.timeoutMs,
           };
           return {
             name: dispatch.job,

@@ -20,7 +20,7 @@ function goesAlone(run: Candidate): boolean {
 }
 
 /**
- * Puts candidates into bundles of one job, tenant, priority and input version, oldest first, tenants in turn.
+ * Puts candidates into bundles of one job, tenant, priority, input version and timeout, oldest first, tenants in turn.
  * At most `room` bundles; who finds no room stays queued.
  */
 export function makeBundles(
@@ -30,7 +30,7 @@ export function makeBundles(
 ): Candidate[][] {
   const lanes = new Map<string, Candidate[]>();
   for (const run of candidates) {
-    const key = goesAlone(run) ? `alone ${run.id}` : `${run.tenantId} ${run.job} ${run.inputVersion}`;
+    const key = goesAlone(run) ? `alone ${run.id}` : `${run.tenantId} ${run.job} ${run.inputVersion} ${run.timeoutMs}`;
     const lane = lanes.get(key);
     if (lane === undefined) lanes.set(key, [run]);
     else lane.push(run);

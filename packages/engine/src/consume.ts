@@ -1,5 +1,6 @@
 import { Worker as BullWorker, type Job } from 'bullmq';
 import { type DispatchData, KEPT, redisOptions, SCHEDULER_SETTINGS } from './broker.ts';
+import { DEFAULT_OPTIONS } from './define-job.ts';
 import { errorClass } from './errors.ts';
 import type { Dispatch, ExecuteDeps } from './execute/execution.ts';
 import { executeLong, type LongRunsInHand } from './execute/long.ts';
@@ -47,6 +48,7 @@ export function consumeQueue(
       runs: job.data.runs,
       job: job.data.job,
       tenantId: job.data.tenantId,
+      timeoutMs: job.data.timeoutMs ?? DEFAULT_OPTIONS.timeoutMs,
     };
     if (job.stalledCounter > 0) {
       await afterCrash(deps, queue.name, dispatch);

@@ -89,9 +89,11 @@ export interface Candidate {
   readonly attempt: number;
   readonly crashes: number;
   readonly dueAt: string;
+  readonly timeoutMs: number;
 }
 
-const CANDIDATE = `r.id, r.tenant_id AS "tenantId", r.job, r.input_version AS "inputVersion", r.priority, r.attempt, r.crashes, r.due_at::text AS "dueAt"`;
+const CANDIDATE = `r.id, r.tenant_id AS "tenantId", r.job, r.input_version AS "inputVersion", r.priority, r.attempt, r.crashes, r.due_at::text AS "dueAt",
+  (r.options ->> 'timeoutMs')::integer AS "timeoutMs"`;
 
 /** Where a tenant's scan begins: behind the rows taken before, whose dead index entries an open snapshot may keep. */
 export interface Floor {

@@ -147,6 +147,7 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
             runs: bundle.map((run) => run.id),
             job: first.job,
             tenantId: first.tenantId,
+            timeoutMs: first.timeoutMs,
             priority: first.priority,
           },
         ];

@@ -18,7 +18,8 @@ WITH given AS (
   ON CONFLICT DO NOTHING RETURNING run_id
 ), made AS (
   INSERT INTO ops.open_runs (${COLUMNS})
-  SELECT id, tenant_id, job, input_version, queue, priority, state, coalesce(due_at, clock_timestamp()), unique_key, trigger_id, retry_of,
+  SELECT id, tenant_id, job, input_version, queue, priority,
+    CASE WHEN state = 'queued' AND due_at > clock_timestamp() THEN 'scheduled' ELSE state END, coalesce(due_at, clock_timestamp()), unique_key, trigger_id, retry_of,
     replay_of, after_job, blocked_until, tick_date, actor, options, input
   FROM given WHERE key IS NULL OR id IN (SELECT run_id FROM keys)
   ON CONFLICT (tenant_id, unique_key) WHERE unique_key IS NOT NULL DO NOTHING

@@ -323,7 +323,8 @@ export async function countCrashes(
 ): Promise<(Held & { crashes: number; job: string; tenantId: string; queue: string })[]> {
   const expired = where === 'expired-leases';
   const pick = expired
-    ? `state = 'running' AND lease_until < clock_timestamp()`
+    ? // While Postgres was away nobody could renew: its start gives every lease its length again.
+      `state = 'running' AND lease_until < clock_timestamp() AND pg_postmaster_start_time() < clock_timestamp() - interval '${LEASE_SECONDS} seconds'`
     : `id = ANY ($1) AND dispatch_id = $2 AND state = 'dispatched'`;
   return namedQuery(
     client,

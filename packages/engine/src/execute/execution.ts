@@ -33,6 +33,8 @@ export interface Dispatch {
   readonly runs: readonly string[];
   readonly job: string;
   readonly tenantId: string;
+  /** Of each of its runs, ms. */
+  readonly timeoutMs: number;
 }
 
 /** `ctx.db` costs something to make; most short jobs write plain SQL and never ask for it. */

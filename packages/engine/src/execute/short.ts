@@ -42,7 +42,8 @@ export async function executeShort(deps: ExecuteDeps, dispatch: Dispatch): Promi
     await giveBack(deps, dispatch, dispatch.runs);
     return NOTHING;
   }
-  const stopper = createStopper(job.options.timeoutMs, deps.shutdown);
+  const startedAt = performance.now();
+  const stopper = createStopper(dispatch.timeoutMs, deps.shutdown);
   try {
     const early = await beforeClaim(deps, job, dispatch, stopper);
     if (early === 'give-back') {
@@ -50,7 +51,7 @@ export async function executeShort(deps: ExecuteDeps, dispatch: Dispatch): Promi
       return NOTHING;
     }
     return await untilStored(
-      () => inOneTransaction(deps, job, dispatch, stopper, early),
+      () => inOneTransaction(deps, job, dispatch, stopper, early, startedAt),
       (_error, tries) => tries >= STORE_TRIES,
     );
   } finally {
@@ -84,8 +85,7 @@ async function beforeClaim(
     return null;
   } catch (error) {
     if (stopper.reason === 'shutdown') return 'give-back';
-    if (stopper.reason === 'timeout')
-      return { kind: 'timeout', error: new DeadlineExceededError(job.options.timeoutMs) };
+    if (stopper.reason === 'timeout') return { kind: 'timeout', error: new DeadlineExceededError(dispatch.timeoutMs) };
     return { kind: 'failed', error };
   }
 }
@@ -112,8 +112,8 @@ async function inOneTransaction(
   dispatch: Dispatch,
   stopper: Stopper,
   early: Outcome | null,
+  startedAt: number,
 ): Promise<ShortReport> {
-  const startedAt = performance.now();
   const written = await inTransaction(deps.app, [dispatch.tenantId], async (client) => {
     const claimed = await claimShort(client, dispatch.id, dispatch.runs);
     const ours = claimed.filter((row) => row.inputVersion <= job.inputVersion);
@@ -127,7 +127,9 @@ async function inOneTransaction(
     }
     if (ours.length === 0) return null;
     const attempts =
-      early === null ? await handleAll(deps, job, client, ours, stopper) : ours.map((run) => ({ run, outcome: early }));
+      early === null
+        ? await handleAll(deps, job, client, ours, stopper, dispatch.timeoutMs)
+        : ours.map((run) => ({ run, outcome: early }));
     const durationMs = Math.round(performance.now() - startedAt);
     return writeVerdicts(deps, job, client, attempts, durationMs, dispatch.runs.length);
   });
@@ -143,6 +145,7 @@ async function handleAll(
   client: PoolClient,
   rows: readonly Claimed[],
   stopper: Stopper,
+  timeoutMs: number,
 ): Promise<Attempt[]> {
   const attempts: Attempt[] = [];
   const runs: { row: Claimed; run: RequestRun<unknown> }[] = [];
@@ -181,7 +184,7 @@ async function handleAll(
   for (const { item, error } of halved.failed) {
     const timedOut = stopper.reason === 'timeout';
     const outcome: Outcome = timedOut
-      ? { kind: 'timeout', error: new DeadlineExceededError(job.options.timeoutMs) }
+      ? { kind: 'timeout', error: new DeadlineExceededError(timeoutMs) }
       : { kind: 'failed', error };
     attempts.push({ run: item.row, outcome: stopper.reason === 'shutdown' ? { kind: 'interrupted' } : outcome });
   }
