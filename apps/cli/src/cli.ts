@@ -2,7 +2,7 @@ import { userInfo } from 'node:os';
 import { createCatalogue } from '@nightshift/engine';
 import { createProducer, type Producer } from '@nightshift/engine/accept';
 import { jobs } from '@nightshift/jobs';
-import { type Command, CommanderError, type OptionValues } from 'commander';
+import { type Command, CommanderError } from 'commander';
 import { pino } from 'pino';
 import { explain } from './explain.ts';
 import type { Environment } from './home.ts';
@@ -64,9 +64,11 @@ function createCli(terminal: Terminal, setExitCode: (code: ExitCode) => void): C
     withProducer: (work) => withProducer(terminal.env, work),
     run(command, work) {
       return command.option('--json', 'print machine-readable output on stdout').action(async (...args: unknown[]) => {
-        const options = args.at(-2) as OptionValues;
+        // Commander hands over the arguments, the options and the command. An option that a parent command has too
+        // (`runs --json`, `runs show --json`) lands with the parent.
+        const options = command.optsWithGlobals();
         try {
-          setExitCode(await work(...args));
+          setExitCode(await work(...args.slice(0, -2), options));
         } catch (error) {
           const { code, message, usage } = await explain(error, cli);
           if (options.json) terminal.stdout.write(`${JSON.stringify({ error: { code, message } }, null, 2)}\n`);

@@ -34,8 +34,6 @@ export function runsCommand(program: Command, cli: Cli): void {
     .addOption(new Option('--status <status>').choices([...OPEN_STATES, ...RUN_OUTCOMES]))
     .option('--limit <rows>', 'at most', parseLimit, 20);
   cli.run(runs, (flags: Flags) => list(cli, flags));
-  // Without this, `runs show --json` would give the flag to `runs`.
-  runs.enablePositionalOptions();
   showCommand(runs, cli);
   cancelCommand(runs, cli);
   againCommand(runs, cli, 'retry', 'start an ended run again, as a new run linked to it');

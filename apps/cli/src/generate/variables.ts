@@ -1,4 +1,5 @@
 import { envSchema as apiEnvSchema } from '@nightshift/api/env';
+import { workerEnvSchema } from '@nightshift/worker/env';
 import { z } from 'zod';
 import { cliEnvSchema, composeEnvSchema } from '../env.ts';
 
@@ -12,7 +13,13 @@ export interface Variable {
   readonly readers: readonly Reader[];
 }
 
-const READERS = { api: apiEnvSchema, 'command line': cliEnvSchema, 'docker compose': composeEnvSchema } as const;
+/** Who reads variables, each with the schema that checks them. */
+export const READERS = {
+  api: apiEnvSchema,
+  worker: workerEnvSchema,
+  'command line': cliEnvSchema,
+  'docker compose': composeEnvSchema,
+} as const;
 export type Reader = keyof typeof READERS;
 
 /** Every variable that something reads, in the order of the schemas; one that several read stands once. */
