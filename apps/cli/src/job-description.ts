@@ -26,8 +26,8 @@ export function describeJob(job: DefinedJob) {
 }
 
 /** `0 3 * * * UTC, after gym.commitment-scores`, or `ad hoc`. */
-export function scheduleText(schedule: ScheduleDeclaration | null): string {
+export function scheduleText(schedule: ScheduleDeclaration | null, quote = (cron: string) => cron): string {
   if (schedule === null) return 'ad hoc';
   const zone = schedule.zone === 'tenant' ? "tenant's zone" : schedule.zone;
-  return `${schedule.cron} ${zone}${schedule.after === undefined ? '' : `, after ${schedule.after}`}`;
+  return `${quote(schedule.cron)} ${zone}${schedule.after === undefined ? '' : `, after ${schedule.after}`}`;
 }

@@ -27,7 +27,7 @@ function catalogueTable(): string {
     rows.map((job) => [
       `\`${job.name}\``,
       job.description,
-      scheduleText(job.schedule).replace(job.schedule?.cron ?? '', (cron) => (cron === '' ? '' : `\`${cron}\``)),
+      scheduleText(job.schedule, (cron) => `\`${cron}\``),
       job.scope,
       job.priority,
       `${job.typicalMs / 1000} s / ${job.maxMs / 1000} s`,

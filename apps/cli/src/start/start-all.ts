@@ -105,7 +105,7 @@ async function nightOnce(installation: Installation, options: StartOptions, step
       onProgress: showNightProgress(options.out),
       signal: options.stop,
     });
-    steps.text(nightTable(rows));
+    steps.text(`${nightTable(rows)}\n`);
     return !nightFailed(rows);
   } finally {
     await producer.close();
@@ -113,7 +113,6 @@ async function nightOnce(installation: Installation, options: StartOptions, step
 }
 
 function printAddresses({ apiUrl, home, secrets, production }: Installation, steps: Steps): void {
-  steps.text('');
   steps.line('API', `${apiUrl}/v1/jobs`);
   steps.line('reference', `${apiUrl}/docs`);
   steps.line('Bull Board', `${apiUrl}/admin/queues`);
