@@ -175,7 +175,6 @@ function log(
     tenantId: run.tenantId,
     triggerId: run.triggerId,
     attempt: run.attempt,
-    worker: deps.worker,
     durationMs,
   };
   if (!written || outcome.kind === 'lost') {
