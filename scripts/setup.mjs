@@ -102,12 +102,12 @@ function buildHash() {
 }
 
 /** Whether apps/…/dist is what the sources say. */
-export function isBuilt() {
+function isBuilt() {
   return isCurrent(BUILD_STAMP, buildHash());
 }
 
 /** Builds what changed, through turbo, which runs each package's script with pnpm: npx puts that on the PATH. */
-export async function ensureBuild() {
+async function ensureBuild() {
   const hash = buildHash();
   if (isCurrent(BUILD_STAMP, hash)) return;
   const startedAt = performance.now();

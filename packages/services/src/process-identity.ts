@@ -46,7 +46,7 @@ export function isRunning(identity: ProcessIdentity): boolean {
 }
 
 /** Signals the process if it is still the same one; false when it has gone. */
-export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
+function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
   if (!isRunning(identity)) return false;
   try {
     process.kill(identity.pid, signal);
