@@ -1,7 +1,8 @@
+import type { FieldProblem } from '@nightshift/engine';
 import { type Request, type RequestHandler, type Response, Router } from 'express';
 import type { z } from 'zod';
 import { principalOf, unauthorized } from './authenticate.ts';
-import { jsonBody, readBody } from './json-body.ts';
+import { jsonBody, readBody, schemaBroken } from './json-body.ts';
 import { demandRole, type Principal, type Role } from './principal.ts';
 import { ProblemError, schemaProblems } from './problem.ts';
 import { methodNotAllowed } from './refuse.ts';
@@ -46,6 +47,12 @@ export interface EndpointSpec<P extends z.ZodType, Q extends z.ZodType, B extend
   readonly takesIdempotencyKey?: boolean;
   readonly takesPrefer?: boolean;
   readonly answers: Readonly<Record<number, AnswerDoc>>;
+  /** Problems that the body's schema cannot see; told together with its own. */
+  readonly alsoWrong?: (
+    given: Readonly<Record<string, unknown>>,
+    params: z.output<P>,
+    principal: Principal,
+  ) => readonly FieldProblem[];
   /** Runs before the body is looked at: is there such a thing, and may this caller touch it? */
   readonly admit?: (params: z.output<P>, principal: Principal) => void | Promise<void>;
   readonly handle: (call: Call<z.output<P>, z.output<Q>, z.output<B>>) => Promise<Answer>;
@@ -87,7 +94,7 @@ function handlerOf(spec: Endpoint): RequestHandler {
     const params = parameters(spec.params, req.params);
     await spec.admit?.(params, principal);
     const query = parameters(spec.query, req.query, true);
-    const body = await bodyOf(spec, req, res);
+    const body = await bodyOf(spec, req, res, params, principal);
     const answer = await spec.handle({ params, query, body, principal, req, signal: hangUpSignal(res) });
     for (const [name, value] of Object.entries(answer.headers ?? {})) res.setHeader(name, value);
     res.status(answer.status).json(answer.body);
@@ -112,21 +119,33 @@ function parameters(schema: z.ZodType | undefined, given: unknown, query = false
   });
 }
 
-async function bodyOf(spec: Endpoint, req: Request, res: Response): Promise<unknown> {
+async function bodyOf(
+  spec: Endpoint,
+  req: Request,
+  res: Response,
+  params: unknown,
+  principal: Principal,
+): Promise<unknown> {
   if (spec.body === undefined) return undefined;
   await new Promise<void>((resolve, reject) => {
     readBody(req, res, (error?: unknown) => (error === undefined ? resolve() : reject(error)));
   });
-  const given = jsonBody(req) ?? (spec.bodyOptional === true ? {} : undefined);
-  if (given === undefined) {
-    const problems = [{ pointer: '', code: 'required', detail: 'a body is required' }];
-    throw new ProblemError(422, 'invalid-input', 'The request breaks its schema.', { problems });
-  }
-  const parsed = spec.body.safeParse(given);
-  if (parsed.success) return parsed.data;
-  throw new ProblemError(422, 'invalid-input', 'The request breaks its schema.', {
-    problems: schemaProblems(parsed.error),
-  });
+  const json = jsonBody(req) ?? (spec.bodyOptional === true ? { value: {}, problems: [] } : null);
+  if (json === null) throw schemaBroken([{ pointer: '', code: 'required', detail: 'a body is required' }]);
+  const parsed = spec.body.safeParse(json.value);
+  const given = json.value as Readonly<Record<string, unknown>>;
+  const problems = [
+    ...json.problems,
+    ...(parsed.success ? [] : schemaProblems(parsed.error)),
+    ...(spec.alsoWrong?.(given, params, principal) ?? []),
+  ];
+  if (problems.length > 0) throw schemaBroken(uniqueByPointer(problems));
+  return parsed.data;
+}
+
+/** The first one of each field: it is the most telling. */
+function uniqueByPointer(problems: readonly FieldProblem[]): FieldProblem[] {
+  return [...new Map(problems.toReversed().map((problem) => [problem.pointer, problem])).values()].reverse();
 }
 
 function hangUpSignal(res: Response): AbortSignal {

@@ -6,25 +6,36 @@ export const MAX_BODY_BYTES = 1_048_576;
 const MAX_DEPTH = 32;
 const MAX_VALUES = 10_000;
 const MAX_STRING = 65_536;
+const TOO_MUCH: ReadonlySet<string> = new Set(['max-depth', 'max-values']);
+
+export function schemaBroken(problems: readonly FieldProblem[]): ProblemError {
+  return new ProblemError(422, 'invalid-input', 'The request breaks its schema.', { problems });
+}
 
 /** Reads the body as bytes, inflated, 1 MB at most: a gzip bomb is cut where it passes the limit. */
 export const readBody: RequestHandler = express.raw({ limit: MAX_BODY_BYTES, type: () => true });
 
+export interface JsonBody {
+  readonly value: unknown;
+  /** Values that no schema here admits, whatever its fields are. */
+  readonly problems: readonly FieldProblem[];
+}
+
 /**
- * The JSON object of a request; undefined when there is no body. A key given twice: the last one counts.
- * Errors: 415 for another content type, 400 for what is not JSON, 422 for what no schema here admits.
+ * The JSON object of a request; null when there is no body. A key given twice: the last one counts.
+ * Errors: 415 for another content type, 400 for what is not JSON, 422 for what is too deep or too much to be looked at.
  */
-export function jsonBody(req: Request): unknown {
+export function jsonBody(req: Request): JsonBody | null {
   const bytes: unknown = req.body;
-  if (!(bytes instanceof Uint8Array) || bytes.length === 0) return undefined;
+  if (!(bytes instanceof Uint8Array) || bytes.length === 0) return null;
   demandJson(req.headers['content-type']);
   const body = parse(bytes);
   if (typeof body !== 'object' || body === null) {
     throw new ProblemError(400, 'malformed-json', 'The body must be a JSON object.');
   }
   const problems = [...structureProblems(body)];
-  if (problems.length > 0) throw new ProblemError(422, 'invalid-input', 'The request breaks its schema.', { problems });
-  return body;
+  if (problems.some((problem) => TOO_MUCH.has(problem.code))) throw schemaBroken(problems);
+  return { value: body, problems };
 }
 
 function demandJson(header: string | undefined): void {

@@ -1,13 +1,14 @@
-import { type DefinedJob, PRIORITIES, retryPolicy, runOptionsSchema } from '@nightshift/engine';
+import { type DefinedJob, type FieldProblem, PRIORITIES, retryPolicy, runOptionsSchema } from '@nightshift/engine';
 import { z } from 'zod';
 import { type Endpoint, endpoint } from '../http/endpoint.ts';
 import { idempotencyOf } from '../http/idempotency.ts';
 import { waitSeconds } from '../http/prefer.ts';
 import { MAY_READ, MAY_START } from '../http/principal.ts';
+import { schemaProblems } from '../http/problem.ts';
 import type { RouteDeps } from './deps.ts';
 import { acceptedAnswer } from './run-answer.ts';
 import { acceptedSchema, instantInput, jobDetailSchema, jobSchema, pageSchema, runDetailSchema } from './schemas.ts';
-import { demandMayStart, tenantOf } from './whose-run.ts';
+import { demandMayStart, tenantOf, tenantProblems } from './whose-run.ts';
 
 const jobParams = z.strictObject({ job: z.string().min(1).max(100) });
 const YEAR_MS = 366 * 86_400_000;
@@ -76,6 +77,10 @@ function startRun(deps: RouteDeps): Endpoint {
       202: { description: 'Accepted.', schema: acceptedSchema, headers: { Location: 'Address of the run.' } },
       200: { description: 'Ended within the time of `Prefer: wait=N`.', schema: runDetailSchema },
     },
+    alsoWrong: (given, { job }, principal) => [
+      ...tenantProblems(producer.catalogue.get(job), given.tenant, principal),
+      ...inputProblems(producer.catalogue.get(job), given.input),
+    ],
     admit: ({ job }, principal) => demandMayStart(producer.catalogue.get(job), principal),
     handle: async ({ params, body, principal, req, signal }) => {
       const seconds = waitSeconds(req.headers.prefer);
@@ -90,6 +95,12 @@ function startRun(deps: RouteDeps): Endpoint {
       return await acceptedAnswer(deps, accepted, { seconds, signal, tenantId: principal.tenantId });
     },
   });
+}
+
+function inputProblems(job: DefinedJob, input: unknown): FieldProblem[] {
+  const parsed = job.input.safeParse(input ?? {});
+  if (parsed.success) return [];
+  return schemaProblems(parsed.error).map((problem) => ({ ...problem, pointer: `/input${problem.pointer}` }));
 }
 
 type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };

@@ -1,4 +1,4 @@
-import { type DefinedJob, InvalidInputError, UnknownTenantError } from '@nightshift/engine';
+import { type DefinedJob, type FieldProblem, UnknownTenantError } from '@nightshift/engine';
 import type { Producer } from '@nightshift/engine/accept';
 import { demandPlatform, demandRole, MAY_START_PLATFORM, type Principal } from '../http/principal.ts';
 
@@ -12,9 +12,16 @@ export function demandMayStart(job: DefinedJob, principal: Principal): void {
   if (job.scope === 'system') demandPlatform(principal);
 }
 
+/** A platform token says whose run it is, where a job has no tenant of its own. */
+export function tenantProblems(job: DefinedJob, named: unknown, principal: Principal): FieldProblem[] {
+  const needed = principal.tenantId === null && job.scope === 'tenant' && job.system !== 'ops';
+  if (!needed || (named !== undefined && named !== null)) return [];
+  return [{ pointer: '/tenant', code: 'required', detail: 'name the tenant, by slug or id' }];
+}
+
 /**
  * The tenant a caller starts this job for: what it names, or its own when its token is bound to one.
- * Errors: `InvalidInputError` when a tenant is needed and not named, `UnknownTenantError` also for another's.
+ * Errors: `UnknownTenantError`, also for another's.
  */
 export async function tenantOf(
   producer: Pick<Producer, 'resolveTenant'>,
@@ -22,15 +29,8 @@ export async function tenantOf(
   named: string | null,
   principal: Principal,
 ): Promise<string | null> {
-  if (principal.tenantId !== null) {
-    const ref = await producer.resolveTenant(job, named ?? principal.tenantId);
-    if (ref.id !== principal.tenantId) throw new UnknownTenantError('(another)', job.system);
-    return ref.id;
-  }
-  if (named === null && job.scope === 'tenant' && job.system !== 'ops') {
-    throw new InvalidInputError('The request is not complete', [
-      { pointer: '/tenant', code: 'required', detail: 'name the tenant, by slug or id' },
-    ]);
-  }
-  return named;
+  if (principal.tenantId === null) return named;
+  const ref = await producer.resolveTenant(job, named ?? principal.tenantId);
+  if (ref.id !== principal.tenantId) throw new UnknownTenantError('(another)', job.system);
+  return ref.id;
 }

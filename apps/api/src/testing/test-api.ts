@@ -8,6 +8,7 @@ import { pino } from 'pino';
 import { createApp } from '../app.ts';
 import { createBoardQueues } from '../board/queues.ts';
 import { type Env, envSchema } from '../env.ts';
+import type { WrongCredentialLimits } from '../http/limits.ts';
 import { createHttpServer } from '../server.ts';
 import { tinyJobs } from './tiny-jobs.ts';
 
@@ -23,7 +24,10 @@ export interface Claims {
 
 /** A bearer token as an identity provider would make it. */
 export async function tokenFor(claims: Claims = {}, secret = JWT_SECRET): Promise<string> {
-  return await new SignJWT({ role: claims.role ?? 'operator', ...(claims.tenant === undefined ? {} : { tenant: claims.tenant }) })
+  return await new SignJWT({
+    role: claims.role ?? 'operator',
+    ...(claims.tenant === undefined ? {} : { tenant: claims.tenant }),
+  })
     .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
     .setSubject(claims.sub ?? 'ada')
     .setIssuer('nightshift')
@@ -65,7 +69,12 @@ export interface TestApiOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly store?: TestStore;
   readonly jobs?: readonly DefinedJob[];
+  /** Of wrong bearers and of wrong sign-ins. */
+  readonly limits?: WrongCredentialLimits;
 }
+
+/** The tests come from one address, and are often wrong. */
+const PATIENT: WrongCredentialLimits = { perAddress: 10_000, together: 10_000, windowMs: 60_000 };
 
 /** The app on a free port over a store of its own, with workers behind it. */
 export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
@@ -78,11 +87,14 @@ export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
     NODE_ENV: 'test', DATABASE_URL: store.databaseUrl, REDIS_URL: store.redisUrl, JWT_SECRET, CRON_SECRET, BOARD_PASSWORD,
     ...options.env,
   }); // biome-ignore format: variables
+  const limits = options.limits ?? PATIENT;
   const catalogue = createCatalogue(jobs);
   const shared = { redisUrl: store.redisUrl, namespace: store.namespace, log };
   const producer = createProducer({ ...shared, databaseUrl: store.databaseUrl, catalogue });
   const queues = createBoardQueues({ ...shared, queues: catalogue.queues.map((queue) => queue.name) });
-  const server = createHttpServer(createApp({ env, producer, queues, log, version: '0.0.0-test' }));
+  const server = createHttpServer(
+    createApp({ env, producer, queues, log, version: '0.0.0-test', limits: { bearer: limits, signIn: limits } }),
+  );
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
@@ -119,7 +131,7 @@ async function send(url: string, method: string, call: CallOptions): Promise<Rep
       ...call.headers,
     },
     ...(call.json === undefined ? {} : { body: JSON.stringify(call.json) }),
-    ...(call.body === undefined ? {} : { body: call.body as BodyInit }),
+    ...(call.body === undefined ? {} : { body: call.body as string }),
   });
   const text = await answer.text();
   const isJson = /json/.test(answer.headers.get('content-type') ?? '');

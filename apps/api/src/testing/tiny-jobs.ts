@@ -52,7 +52,8 @@ const greet = defineJob({
   typicalMs: 1_000,
   maxMs: 10_000,
   input: z.strictObject({ name: z.string().max(50), times: z.int().min(1).max(10).default(1) }),
-  handle: async (_ctx, runs) => runs.map((run) => ({ ok: { greeting: `hello ${run.input.name}`.repeat(run.input.times) } })),
+  handle: async (_ctx, runs) =>
+    runs.map((run) => ({ ok: { greeting: `hello ${run.input.name}`.repeat(run.input.times) } })),
 });
 
 export const tinyJobs: readonly DefinedJob[] = [
