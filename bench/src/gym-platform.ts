@@ -72,23 +72,16 @@ export async function startPlatform(options: GymBenchOptions, say: (line: string
 }
 
 async function startWorker(dir: string, databaseUrl: string, redisUrl: string): Promise<ChildProcess> {
-  const secret = () => randomBytes(32).toString('hex');
   const log = openSync(join(dir, 'worker.log'), 'a');
   const worker = spawn(process.execPath, [WORKER], {
     stdio: ['ignore', log, log, 'ipc'],
     env: {
       PATH: process.env.PATH,
       NODE_ENV: 'development',
-      NIGHTSHIFT_HOME: dir,
       NIGHTSHIFT_NS: 'bench',
       NIGHTSHIFT_CLOCK: 'off',
       DATABASE_URL: databaseUrl,
       REDIS_URL: redisUrl,
-      CRON_SECRET: secret(),
-      FUNCTIONS_API_KEY: secret(),
-      JWT_SECRET: secret(),
-      ENCRYPTION_KEYS: `bench:${randomBytes(32).toString('base64')}`,
-      AUDIT_KEY: secret(),
     },
   });
   const ready = once(worker, 'message').then(() => true);

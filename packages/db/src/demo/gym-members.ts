@@ -1,16 +1,7 @@
 import type { DemoDay } from './gym-calendar.ts';
 import type { Random } from './random.ts';
 
-export type DemoHabit =
-  | 'steady'
-  | 'flexible'
-  | 'occasional'
-  | 'fading'
-  | 'stopped'
-  | 'never'
-  | 'new'
-  | 'frozen'
-  | 'left';
+type DemoHabit = 'steady' | 'flexible' | 'occasional' | 'fading' | 'stopped' | 'never' | 'new' | 'frozen' | 'left';
 
 /** What is decided about a member before any visit: everything about attendance follows from it. Days count back from today. */
 export interface DemoMember {

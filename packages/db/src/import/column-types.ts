@@ -1,5 +1,5 @@
 /** Either the value as Postgres reads it, or what is wrong with it in words that follow "column". */
-export type ParsedCell = { readonly value: string } | { readonly problem: string };
+type ParsedCell = { readonly value: string } | { readonly problem: string };
 
 export interface ColumnType {
   readonly sql: string;

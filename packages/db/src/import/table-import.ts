@@ -26,7 +26,7 @@ export interface ImportUnique {
   readonly words: string;
 }
 
-export interface ImportCheck {
+interface ImportCheck {
   readonly column: string;
   /** SQL over the row; true where it is wrong. */
   readonly wrong: string;

@@ -10,7 +10,7 @@ export interface ChurnRisk {
 
 /** Days of visits that the rule looks at: somebody who stopped a year ago still has the habit that was lost. */
 export const RISK_HISTORY_DAYS = 365;
-export const RECENT_DAYS = 30;
+const RECENT_DAYS = 30;
 
 /** The own habit is taken from the twelve weeks that end with the last visit before the recent days. */
 const HABIT_DAYS = 84;
