@@ -20,7 +20,7 @@ const BUILD_STAMP = join(root, 'node_modules', '.nightshift-build');
 /** One line per step, on stderr: stdout belongs to the command that follows. */
 export function report(step, text, startedAt) {
   const seconds = startedAt === undefined ? '' : `${((performance.now() - startedAt) / 1000).toFixed(1).padStart(6)} s`;
-  process.stderr.write(`  ${step.padEnd(14)} ${text.padEnd(44)}${seconds}`.trimEnd().concat('\n'));
+  process.stderr.write(`  ${step.padEnd(14)} ${text.padEnd(54)}${seconds}`.trimEnd().concat('\n'));
 }
 
 function checkNode() {

@@ -1,3 +1,4 @@
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { databaseUrl as inDatabase, migrate } from '@nightshift/db';
 import {
@@ -22,6 +23,20 @@ export interface StartedServers {
   redisUrl: string;
 }
 
+/** DATABASE_URL or REDIS_URL names a server that doesn't answer. */
+export class UnreachableServerError extends Error {
+  override readonly name = 'UnreachableServerError';
+
+  constructor(variable: string, url: string, cause: unknown) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    super(
+      `${new URL(url).host} (${variable}) can't be used: ${message || code}; correct ${variable}, or unset it for an embedded server`,
+      { cause },
+    );
+  }
+}
+
+const CONNECT_TIMEOUT_MS = 5_000;
 const DATABASE = 'nightshift';
 const LOGIN_ROLE = 'nightshift';
 
@@ -34,8 +49,10 @@ function loginUrl(adminUrl: string, password: string): string {
 }
 
 async function mayMigrate(url: string): Promise<boolean> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
-  await client.connect();
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
+  await client.connect().catch((error: unknown) => {
+    throw new UnreachableServerError('DATABASE_URL', url, error);
+  });
   try {
     const { rows } = await client.query<{ may: boolean }>(
       'SELECT rolsuper OR (rolcreaterole AND rolcreatedb) AS may FROM pg_roles WHERE rolname = session_user',
@@ -82,13 +99,30 @@ async function startDatabase(
   return { urls: { databaseUrl: loginUrl(adminDatabaseUrl, password), adminDatabaseUrl }, embedded };
 }
 
+function expectListener(url: string): Promise<void> {
+  const { hostname, port } = new URL(url);
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown) => reject(new UnreachableServerError('REDIS_URL', url, error));
+    const socket = connect({ host: hostname, port: Number(port || 6379), timeout: CONNECT_TIMEOUT_MS });
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve();
+    });
+    socket.once('timeout', () => socket.destroy(new Error(`no answer in ${CONNECT_TIMEOUT_MS / 1000} s`)));
+    socket.once('error', fail);
+  });
+}
+
 async function startQueueServer(
   home: string,
   env: Environment,
   supervisor: Supervisor,
   steps: Steps,
 ): Promise<{ redisUrl: string; embedded: RedisServer | null }> {
-  if (env.REDIS_URL) return { redisUrl: env.REDIS_URL, embedded: null };
+  if (env.REDIS_URL) {
+    await expectListener(env.REDIS_URL);
+    return { redisUrl: env.REDIS_URL, embedded: null };
+  }
   const embedded = await supervisor.superviseServer('redis', () =>
     startRedis({ dir: join(home, 'redis'), log: steps.note }),
   );

@@ -2,7 +2,7 @@ import pc from 'picocolors';
 import { seconds } from '../terminal.ts';
 
 const NAME_WIDTH = 14;
-const TEXT_WIDTH = 44;
+const TEXT_WIDTH = 54;
 
 /** What `npm start` says while it works: one aligned line per step, with its seconds. */
 export interface Steps {
