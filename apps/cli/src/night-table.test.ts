@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { NightRow } from './night.ts';
-import { nightFailed, nightTable } from './night-table.ts';
+import { nightFailed, nightTable, progressLine } from './night-table.ts';
 
 const row: NightRow = {
   job: 'gym.commitment-scores',
@@ -46,4 +46,21 @@ test('each failed run and each skipped job is told below the table', () => {
 test('failed runs fail a night, item errors do not', () => {
   expect(nightFailed([row, { ...row, status: 'completed_with_item_errors', errors: 2 }])).toBe(false);
   expect(nightFailed([row, failed])).toBe(true);
+});
+
+test('progress shows how far the items are, and who tries again when', () => {
+  const progress = {
+    kind: 'progress',
+    job: 'gym.coach-actions',
+    processed: 1_500,
+    expected: 3_000,
+    openRuns: 1,
+  } as const;
+  expect(progressLine({ ...progress, retrying: [] })).toBe(
+    `gym.coach-actions        ${'█'.repeat(12)}${'░'.repeat(12)}  1,500 of 3,000`,
+  );
+  const at = new Date('2026-11-21T02:10:00Z');
+  expect(progressLine({ ...progress, expected: null, retrying: [{ tenant: 'north', at }] })).toMatch(
+    /░ {2}1,500, north tries again at 02:10:00 UTC$/,
+  );
 });

