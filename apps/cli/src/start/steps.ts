@@ -35,6 +35,6 @@ export function createSteps(out: NodeJS.WriteStream): Steps {
       if (out.isTTY) out.write('\r\x1b[2K');
       write(`  ${pc.yellow('note'.padEnd(NAME_WIDTH))} ${text}`);
     },
-    text: write,
+    text: (text) => void out.write(`${text}\n`),
   };
 }
