@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 import { runCli } from './cli.ts';
+import { StoppedError } from './stopped-error.ts';
 
 const stop = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(name, () => stop.abort(new Error(`stopped by ${name}`)));
+  process.once(name, () => stop.abort(new StoppedError(name)));
 }
 // `nightshift runs | head` closes the pipe early: no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
