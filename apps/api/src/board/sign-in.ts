@@ -142,7 +142,7 @@ export function wantsHtml(req: Request): boolean {
 
 /** Only a page of the board: anything else would send a person who signed in to another site. */
 function safeNext(next: unknown): string {
-  return typeof next === 'string' && /^\/admin\/(?!sign-)[\w\-./?=&%]*$/.test(next) && !next.includes('//')
+  return typeof next === 'string' && /^\/admin\/(?!sign-)[\w\-./?=&%]*$/.test(next) && !/\/\/|\.\./.test(next)
     ? next
     : HOME;
 }
