@@ -14,8 +14,11 @@ export async function checkRedis(url: string): Promise<Finding[]> {
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
   });
-  // Without a listener an error on the connection would end the process; the call that waits is rejected as well.
-  redis.on('error', () => undefined);
+  // The call that waits is rejected with "Connection is closed"; why it is, this event says.
+  let why: Error | undefined;
+  redis.on('error', (error: Error) => {
+    why = error;
+  });
   try {
     await redis.connect();
     const info = parseInfo(await redis.info());
@@ -24,7 +27,7 @@ export async function checkRedis(url: string): Promise<Finding[]> {
     const clock = clockFinding('redis clock', Number(seconds) * 1000 + Number(micros) / 1000, before, Date.now());
     return [ok('redis', `answers at ${address(url)}`), ...settingsFindings(info), clock];
   } catch (error) {
-    const reason = (error as Error).message;
+    const reason = (why ?? (error as Error)).message;
     return [problem('redis', `${address(url)}: ${reason}`, 'Start Redis, or set REDIS_URL to one that answers.')];
   } finally {
     redis.disconnect();
