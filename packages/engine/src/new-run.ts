@@ -104,8 +104,8 @@ function checkedInput(job: DefinedJob, input: unknown): string {
   if (Buffer.byteLength(json) > MAX_INPUT_BYTES) {
     throw invalid(job, '/input', 'too-large', `must be at most ${MAX_INPUT_BYTES} bytes as JSON`);
   }
-  // Postgres stores neither NUL nor half a surrogate pair in jsonb.
-  if (/\\u0000|\\ud[89a-f][0-9a-f]{2}/i.test(json)) {
+  // Postgres stores neither NUL nor half a surrogate pair in jsonb. An even number of backslashes before the `u` is a text about escapes.
+  if (/(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/i.test(json)) {
     throw invalid(job, '/input', 'unstorable-text', 'must not contain NUL characters or lone surrogates');
   }
   return json;
