@@ -29,6 +29,8 @@ export async function cloneTestDatabase(): Promise<TestDatabase> {
   await server.query(`SELECT pg_advisory_unlock(hashtext('nightshift.clone'))`);
   const adminUrl = databaseUrl(serverUrl, name);
   const admin = new pg.Pool({ connectionString: adminUrl, max: 2 });
+  // `end` resolves before its sockets are closed: dropping the database may still meet one.
+  admin.on('error', () => undefined);
   const app = createPool({ url: adminUrl, role: 'ns_app', max: 3, name: 'test' });
   return {
     adminUrl,
