@@ -4,10 +4,17 @@ import { type ChildProcess, spawn } from 'node:child_process';
  * Servers have no channel to us, so nothing would tell them that we were killed. The guard is a small shell with
  * a pipe to us: when the pipe closes and we never said goodbye, it stops what it watches, the newest first
  * (apps before Redis before Postgres), each with its own signal and patience, then by SIGKILL.
- * Signal `none` means: the process sees by itself that we are gone (IPC), only wait for it.
+ * Signal `none` means: the process sees by itself that we are gone (IPC), only wait for it. A zombie has ended: in a
+ * container whose first process collects none, it would stay for ever.
  */
 const GUARD_SCRIPT = `
 trap '' INT TERM HUP QUIT
+alive() {
+  kill -0 "$1" 2>/dev/null || return 1
+  [ -r "/proc/$1/stat" ] || return 0
+  read -r stat 2>/dev/null <"/proc/$1/stat" || return 1
+  case $stat in *") Z "*) return 1 ;; esac
+}
 list=
 while read -r verb pid signal grace; do
   case $verb in
@@ -24,7 +31,7 @@ done
 for entry in $list; do
   pid=\${entry%%:*}; rest=\${entry#*:}; signal=\${rest%%:*}; tenths=\${rest#*:}0
   [ "$signal" = none ] || kill -s "$signal" "$pid" 2>/dev/null
-  while [ "$tenths" -gt 0 ] && kill -0 "$pid" 2>/dev/null; do
+  while [ "$tenths" -gt 0 ] && alive "$pid"; do
     sleep 0.1
     tenths=$((tenths - 1))
   done

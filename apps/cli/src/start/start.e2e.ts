@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -34,19 +34,20 @@ function start(...args: string[]): Started {
   return started;
 }
 
-/** Every process of this home: its apps carry the home in their environment, its servers on their command line. */
+/** Every process of this home: apps carry it in their environment, Postgres on its command line, Redis works in it. */
 function processesOfHome(): number[] {
   if (!existsSync('/proc')) return [];
   const mentionsHome = (pid: string, file: string) => {
     try {
-      return readFileSync(`/proc/${pid}/${file}`, 'utf8').includes(home);
+      const path = `/proc/${pid}/${file}`;
+      return (file === 'cwd' ? readlinkSync(path) : readFileSync(path, 'utf8')).includes(home);
     } catch {
       return false;
     }
   };
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => mentionsHome(pid, 'environ') || mentionsHome(pid, 'cmdline'))
+    .filter((pid) => ['environ', 'cmdline', 'cwd'].some((file) => mentionsHome(pid, file)))
     .map(Number);
 }
 
@@ -134,7 +135,7 @@ test('it stays up, replaces a killed worker, refuses a second start, and stops c
 test('killed, it takes everything with it; the next start finds its data', async () => {
   const up = start();
   await untilUp(up);
-  expect(processesOfHome().length).toBeGreaterThan(4);
+  expect(processesOfHome().length).toBeGreaterThan(5);
   up.child.kill('SIGKILL');
   await vi.waitFor(() => expect(processesOfHome()).toEqual([]), PATIENCE);
 
