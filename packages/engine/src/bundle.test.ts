@@ -45,7 +45,9 @@ describe('makeBundles', () => {
     const bundles = makeBundles(runs, 10, () => 5);
     expect(bundles.map((bundle) => bundle.length)).toEqual([2, 2, 2, 2, 2]);
     for (const bundle of bundles) {
-      expect(new Set(bundle.map((run) => `${run.job} ${run.tenantId} ${run.inputVersion} ${run.timeoutMs}`)).size).toBe(1);
+      expect(new Set(bundle.map((run) => `${run.job} ${run.tenantId} ${run.inputVersion} ${run.timeoutMs}`)).size).toBe(
+        1,
+      );
     }
   });
 

@@ -82,6 +82,22 @@ describe('the input', () => {
     expect(problems(request, { input: { text } })).toEqual([]);
   });
 
+  it('must be something that JSON can say', () => {
+    const anything = defineJob({
+      ...base,
+      kind: 'request',
+      name: 'tiny.any',
+      input: z.unknown(),
+      handle: async () => [],
+    });
+    let deep: unknown = 1;
+    for (let i = 0; i < 30_000; i++) deep = [deep];
+    const circle: unknown[] = [];
+    circle.push(circle);
+    for (const input of [deep, circle, { n: 1n }])
+      expect(problems(anything, { input })).toEqual([['/input', 'not-json']]);
+  });
+
   it('of an older version is upgraded when it is read, and refused when it no longer fits', () => {
     const second = defineJob({
       ...base,

@@ -100,7 +100,12 @@ function checkedInput(job: DefinedJob, input: unknown): string {
   const parsed = job.input.safeParse(given);
   if (!parsed.success)
     throw new InvalidInputError(`Input of '${job.name}' is not valid`, fieldProblems(parsed.error, '/input'));
-  const json = JSON.stringify(given);
+  let json: string;
+  try {
+    json = JSON.stringify(given);
+  } catch {
+    throw invalid(job, '/input', 'not-json', 'must be JSON, without circles and not nested thousands deep');
+  }
   if (Buffer.byteLength(json) > MAX_INPUT_BYTES) {
     throw invalid(job, '/input', 'too-large', `must be at most ${MAX_INPUT_BYTES} bytes as JSON`);
   }

@@ -49,7 +49,9 @@ export function createStart(deps: {
   async function tenantsOf(job: DefinedJob, named: readonly string[] | undefined): Promise<readonly TenantRef[]> {
     if (job.scope === 'system') return [await deps.tenants.resolve(job, null)];
     if (named === undefined) return deps.tenants.list(job.system);
-    return Promise.all(named.map((tenant) => deps.tenants.resolve(job, tenant)));
+    const found = await Promise.all(named.map((tenant) => deps.tenants.resolve(job, tenant)));
+    // A tenant named twice, by id and slug, has one run.
+    return [...new Map(found.map((tenant) => [tenant.id, tenant])).values()];
   }
 
   /** Errors: `UnknownJobError`, `UnknownTenantError`, `InvalidInputError`, `StoreUnavailableError`. */
