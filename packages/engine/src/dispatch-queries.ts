@@ -14,6 +14,7 @@ export interface QueueState {
   readonly queuePaused: boolean;
   readonly pausedJobs: readonly string[];
   readonly pausedTenants: readonly string[];
+  /** Dispatches taken so far. */
   readonly taken: number;
   readonly tenantCursor: string;
 }
@@ -45,36 +46,49 @@ export async function readQueueState(client: PoolClient, queue: string): Promise
   return state;
 }
 
-/** Tenants with queued runs of this priority, from the cursor on and round: one index probe a tenant, whatever the backlog. */
+/** Highest input version that may be dispatched now, by job: what live workers can read and nobody paused. */
+export type Readable = Readonly<Record<string, number>>;
+
+/** The run's job and version are among the readable ones, given as jsonb. */
+const isReadable = (run: string, readable: string) =>
+  `${run}.input_version <= coalesce((${readable}::jsonb ->> ${run}.job)::integer, 0)`;
+
+// Of the tenants in index order: one probe finds the next one and its oldest run; only when that cannot be dispatched is the rest looked at.
+const FIRST = `SELECT o.tenant_id, o.job, o.input_version FROM ops.open_runs o WHERE o.queue = $1 AND o.priority = $2 AND o.state = 'queued'`;
+const MAY_GO = `LATERAL (SELECT next.tenant_id <> ALL ($6::uuid[]) AND (${isReadable('next', '$5')} OR EXISTS (
+    SELECT 1 FROM ops.open_runs r WHERE r.queue = $1 AND r.priority = $2 AND r.state = 'queued' AND r.tenant_id = next.tenant_id AND ${isReadable('r', '$5')})) AS ok) go`;
+
+/** Tenants that have runs of this priority to dispatch, from the cursor on and round: whatever the backlog, and past whoever is held up. */
 const TENANTS = `
 WITH RECURSIVE later AS (
-  (SELECT tenant_id, 1 AS n FROM ops.open_runs WHERE queue = $1 AND priority = $2 AND state = 'queued' AND tenant_id > $3 ORDER BY tenant_id LIMIT 1)
+  SELECT next.tenant_id, go.ok, go.ok::integer AS n FROM (${FIRST} AND o.tenant_id > $3 ORDER BY o.tenant_id LIMIT 1) next, ${MAY_GO}
   UNION ALL
-  SELECT next.tenant_id, n + 1 FROM later, LATERAL (
-    SELECT tenant_id FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND state = 'queued' AND o.tenant_id > later.tenant_id ORDER BY tenant_id LIMIT 1
-  ) next WHERE n < $4
+  SELECT next.tenant_id, go.ok, later.n + go.ok::integer FROM later,
+    LATERAL (${FIRST} AND o.tenant_id > later.tenant_id ORDER BY o.tenant_id LIMIT 1) next, ${MAY_GO} WHERE later.n < $4
 ), earlier AS (
-  (SELECT tenant_id, 1 AS n FROM ops.open_runs WHERE queue = $1 AND priority = $2 AND state = 'queued' AND tenant_id <= $3
-     AND (SELECT count(*) FROM later) < $4 ORDER BY tenant_id LIMIT 1)
+  SELECT next.tenant_id, go.ok, go.ok::integer + (SELECT coalesce(max(n), 0) FROM later) AS n
+    FROM (${FIRST} AND o.tenant_id <= $3 AND (SELECT coalesce(max(n), 0) FROM later) < $4 ORDER BY o.tenant_id LIMIT 1) next, ${MAY_GO}
   UNION ALL
-  SELECT next.tenant_id, n + 1 FROM earlier, LATERAL (
-    SELECT tenant_id FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND state = 'queued' AND o.tenant_id > earlier.tenant_id AND o.tenant_id <= $3
-    ORDER BY tenant_id LIMIT 1
-  ) next WHERE n + (SELECT count(*) FROM later) < $4
+  SELECT next.tenant_id, go.ok, earlier.n + go.ok::integer FROM earlier,
+    LATERAL (${FIRST} AND o.tenant_id > earlier.tenant_id AND o.tenant_id <= $3 ORDER BY o.tenant_id LIMIT 1) next, ${MAY_GO} WHERE earlier.n < $4
 )
-SELECT tenant_id FROM later UNION ALL SELECT tenant_id FROM earlier`;
+SELECT tenant_id FROM later WHERE ok UNION ALL SELECT tenant_id FROM earlier WHERE ok`;
 
 export async function tenantsInTurn(
   client: PoolClient,
   queue: string,
   priority: number,
-  cursor: string,
-  limit: number,
+  turn: {
+    readonly cursor: string;
+    readonly limit: number;
+    readonly readable: Readable;
+    readonly paused: readonly string[];
+  },
 ): Promise<string[]> {
   const { rows } = await client.query<{ tenant_id: string }>({
     name: 'ns-tenants-in-turn',
     text: TENANTS,
-    values: [queue, priority, cursor, limit],
+    values: [queue, priority, turn.cursor, turn.limit, JSON.stringify(turn.readable), turn.paused],
   });
   return rows.map((row) => row.tenant_id);
 }
@@ -111,16 +125,24 @@ export async function oldestOf(
   tenants: readonly string[],
   floors: readonly Floor[],
   each: number,
-  jobs: readonly string[],
+  readable: Readable,
 ): Promise<Candidate[]> {
   const { rows } = await client.query<Candidate>({
     name: 'ns-oldest-of',
     text: `SELECT ${CANDIDATE} FROM unnest($3::uuid[], $4::timestamptz[], $5::uuid[]) AS t(tenant_id, due_at, id) CROSS JOIN LATERAL (
         SELECT * FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND state = 'queued' AND o.tenant_id = t.tenant_id
-          AND (o.due_at, o.id) > (t.due_at, t.id) AND job = ANY ($7)
+          AND (o.due_at, o.id) > (t.due_at, t.id) AND ${isReadable('o', '$7')}
         ORDER BY o.due_at, o.id LIMIT $6 FOR UPDATE SKIP LOCKED
       ) r`,
-    values: [queue, priority, tenants, floors.map((f) => f.dueAt), floors.map((f) => f.id), each, jobs],
+    values: [
+      queue,
+      priority,
+      tenants,
+      floors.map((f) => f.dueAt),
+      floors.map((f) => f.id),
+      each,
+      JSON.stringify(readable),
+    ],
   });
   return rows;
 }
@@ -130,7 +152,7 @@ export async function waitedTooLong(
   client: PoolClient,
   queue: string,
   bounds: ReadonlyMap<number, number>,
-  jobs: readonly string[],
+  readable: Readable,
   pausedTenants: readonly string[],
   limit: number,
 ): Promise<Candidate[]> {
@@ -145,10 +167,10 @@ export async function waitedTooLong(
       )
       SELECT ${CANDIDATE} FROM lane CROSS JOIN LATERAL (
         SELECT * FROM ops.open_runs o WHERE queue = $1 AND o.priority = lane.priority AND state = 'queued' AND o.tenant_id = lane.tenant_id
-          AND o.due_at < clock_timestamp() - make_interval(secs => lane.bound_ms / 1000.0) AND job = ANY ($4)
+          AND o.due_at < clock_timestamp() - make_interval(secs => lane.bound_ms / 1000.0) AND ${isReadable('o', '$4')}
         ORDER BY o.due_at, o.id LIMIT $6 FOR UPDATE SKIP LOCKED
       ) r WHERE lane.tenant_id IS NOT NULL AND lane.tenant_id <> ALL ($5::uuid[]) ORDER BY r.due_at, r.id LIMIT $6`,
-    values: [queue, [...bounds.keys()], [...bounds.values()], jobs, pausedTenants, limit],
+    values: [queue, [...bounds.keys()], [...bounds.values()], JSON.stringify(readable), pausedTenants, limit],
   });
   return rows;
 }
@@ -193,6 +215,6 @@ export async function markDispatched(
       )
       UPDATE ops.open_runs o SET state = 'dispatched', dispatch_id = g.dispatch_id, dispatched_at = clock_timestamp()
       FROM unnest($1::uuid[], $2::uuid[]) AS g(id, dispatch_id) WHERE o.id = ANY ($1) AND o.id = g.id AND o.state = 'queued'`,
-    values: [ids, owners, queue, ids.length, tenantCursor],
+    values: [ids, owners, queue, dispatches.length, tenantCursor],
   });
 }

@@ -9,6 +9,7 @@ import {
   NO_FLOOR,
   oldestOf,
   type QueueState,
+  type Readable,
   readQueueState,
   tenantsInTurn,
   waitedTooLong,
@@ -18,7 +19,7 @@ import { priorityName, WAITING_BOUND_MS } from './priority.ts';
 
 /** Dispatches of one priority that Redis may hold, a live slot: enough that no slot waits for the next pass. */
 const WINDOW_PER_SLOT = 2;
-/** Of every ten runs that start, one is the longest-waiting past its bound (SPEC 2). */
+/** Of every ten dispatches, one is of the longest-waiting past their bound (SPEC 2); runs would be counted by whole bundles, and miss the tens. */
 const OUT_OF_TURN = 10;
 /** How long the pass begins behind what it took: longer would hide a run that was put back. */
 const FLOOR_MS = 1_000;
@@ -55,10 +56,10 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
   const lifted = new Set<string>();
 
   async function take(client: PoolClient, queue: string, state: QueueState): Promise<Taken> {
-    const jobs = Object.keys(state.jobs).filter((job) => !state.pausedJobs.includes(job));
+    const readable = Object.fromEntries(Object.entries(state.jobs).filter(([job]) => !state.pausedJobs.includes(job)));
     const long = deps.kindOf(queue) === 'long';
     const window = Math.max(1, long ? state.slots : state.slots * WINDOW_PER_SLOT);
-    const late = await outOfTurn(client, queue, state, jobs, window);
+    const late = await outOfTurn(client, queue, state, readable, window);
     const bundles = [...late.bundles];
     const used = new Set(bundles.flat().map((run) => run.id));
     let more = false;
@@ -66,9 +67,12 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
     for (const priority of state.waiting) {
       const room = window - (state.inHand[priority] ?? 0) - (priority === state.waiting[0] ? late.bundles.length : 0);
       if (room <= 0) break;
-      const tenants = (await tenantsInTurn(client, queue, priority, state.tenantCursor, room)).filter(
-        (id) => !state.pausedTenants.includes(id),
-      );
+      const tenants = await tenantsInTurn(client, queue, priority, {
+        cursor: state.tenantCursor,
+        limit: room,
+        readable,
+        paused: state.pausedTenants,
+      });
       if (tenants.length === 0) continue;
       const each = long ? room : Math.ceil(room / tenants.length) * MAX_BUNDLE;
       const found = await oldestOf(
@@ -78,9 +82,9 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
         tenants,
         tenants.map((id) => floors.of(queue, priority, id)),
         each,
-        jobs,
+        readable,
       );
-      const candidates = found.filter((run) => readable(state, run) && !used.has(run.id));
+      const candidates = found.filter((run) => !used.has(run.id));
       const made = makeBundles(candidates, room, (job, backlog) =>
         long ? 1 : bundleSize(backlog, room, deps.msPerRun(job)),
       );
@@ -96,13 +100,7 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
   }
 
   /** One dispatch in ten goes to who has waited past the bound: out of Postgres, or already in Redis behind more urgent ones. */
-  async function outOfTurn(
-    client: PoolClient,
-    queue: string,
-    state: QueueState,
-    jobs: readonly string[],
-    window: number,
-  ) {
+  async function outOfTurn(client: PoolClient, queue: string, state: QueueState, readable: Readable, window: number) {
     const [most] = state.waiting;
     const room = window - (most === undefined ? window : (state.inHand[most] ?? 0));
     const turns = Math.floor((state.taken + room) / OUT_OF_TURN) - Math.floor(state.taken / OUT_OF_TURN);
@@ -117,15 +115,14 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
     if (lifted.size > 1_000) lifted.clear();
     for (const id of lifts) lifted.add(id);
     if (lifts.length === turns) return { bundles: [], lifts };
-    const late = await waitedTooLong(
+    const candidates = await waitedTooLong(
       client,
       queue,
       bounds,
-      jobs,
+      readable,
       state.pausedTenants,
       (turns - lifts.length) * MAX_BUNDLE,
     );
-    const candidates = late.filter((run) => readable(state, run));
     const size = (job: string) =>
       deps.kindOf(queue) === 'long' ? 1 : bundleSize(candidates.length, turns, deps.msPerRun(job));
     const bundles = makeBundles(candidates, turns - lifts.length, size);
@@ -166,11 +163,6 @@ async function isOurTurn(client: PoolClient, queue: string): Promise<boolean> {
     values: [queue],
   });
   return rows[0]?.ours === true;
-}
-
-/** A worker of the version that accepted the run is alive. */
-function readable(state: QueueState, run: Candidate): boolean {
-  return run.inputVersion <= (state.jobs[run.job] ?? 0);
 }
 
 /**

@@ -1,0 +1,300 @@
+import { randomUUID } from 'node:crypto';
+import { createPool, type Pool } from '@nightshift/db';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createPass, type Pass } from './dispatch.ts';
+import { type TestStore, testStore } from './testing/index.ts';
+
+// The pass alone, without BullMQ: what it takes, in which order, and what it leaves.
+
+let store: TestStore;
+let ops: Pool;
+let queue: string;
+let queues = 0;
+
+beforeAll(async () => {
+  store = await testStore();
+  ops = createPool({ url: store.databaseUrl, role: 'ns_ops', max: 3, name: 'test' });
+});
+afterAll(async () => {
+  await ops.end();
+  await store.close();
+});
+beforeEach(() => {
+  queue = `q${++queues}`;
+});
+
+async function worker(slots: number, jobs: Record<string, number> = { x: 1 }, silentSeconds = 0): Promise<void> {
+  await store.admin.query(
+    `INSERT INTO ops.workers (id, host, pid, version, slots, jobs, heartbeat_at)
+     VALUES ($1, 'h', 1, 'v', $2, $3, clock_timestamp() - make_interval(secs => $4))`,
+    [randomUUID(), JSON.stringify({ [queue]: slots }), JSON.stringify(jobs), silentSeconds],
+  );
+}
+
+interface Waiting {
+  readonly tenant?: string;
+  readonly n?: number;
+  readonly job?: string;
+  readonly priority?: number;
+  readonly version?: number;
+  readonly ageSeconds?: number;
+  readonly attempt?: number;
+}
+
+/** Queued runs, the oldest first. Resolves to their ids. */
+async function add(runs: Waiting = {}): Promise<string[]> {
+  const { rows } = await store.admin.query<{ id: string }>(
+    `INSERT INTO ops.open_runs (id, tenant_id, job, input_version, queue, priority, state, attempt, due_at, actor, options, input)
+     SELECT gen_random_uuid(), $1, $2, $3, $4, $5, 'queued', $6, clock_timestamp() - make_interval(secs => $7) + make_interval(secs => n / 1e6), 'test',
+       '{"timeoutMs": 1000}', '{}' FROM generate_series(1, $8) n RETURNING id`,
+    [
+      runs.tenant ?? randomUUID(),
+      runs.job ?? 'x',
+      runs.version ?? 1,
+      queue,
+      runs.priority ?? 3,
+      runs.attempt ?? 1,
+      runs.ageSeconds ?? 0,
+      runs.n ?? 1,
+    ],
+  );
+  return rows.map((row) => row.id);
+}
+
+function passes(kind: 'short' | 'long' = 'short', msPerRun?: number) {
+  const pass = createPass({ ops, kindOf: () => kind, msPerRun: () => msPerRun });
+  return async (): Promise<Pass> => {
+    const made = await pass(queue);
+    if (made === null) throw new Error('another pass is under way');
+    return made;
+  };
+}
+
+/** As if the dispatches had been executed. */
+async function finish(made: Pass): Promise<void> {
+  await store.admin.query('DELETE FROM ops.open_runs WHERE dispatch_id = ANY ($1)', [
+    made.dispatches.map((dispatch) => dispatch.id),
+  ]);
+}
+
+/** Passes, each executed before the next, until nothing is taken. Resolves to the dispatches in order. */
+async function drain(pass: () => Promise<Pass>, most = 100): Promise<Pass['dispatches']> {
+  const all = [];
+  for (let i = 0; i < most; i++) {
+    const made = await pass();
+    if (made.dispatches.length === 0) return all;
+    all.push(...made.dispatches);
+    await finish(made);
+  }
+  return all;
+}
+
+async function states(): Promise<Record<string, number>> {
+  const { rows } = await store.admin.query<{ state: string; n: number }>(
+    'SELECT state::text, count(*)::integer AS n FROM ops.open_runs WHERE queue = $1 GROUP BY 1',
+    [queue],
+  );
+  return Object.fromEntries(rows.map((row) => [row.state, row.n]));
+}
+
+async function pause(kind: 'queue' | 'job' | 'tenant', key: string): Promise<() => Promise<unknown>> {
+  await store.admin.query(`INSERT INTO ops.pauses (kind, key, paused_by) VALUES ($1, $2, 'test')`, [kind, key]);
+  return () => store.admin.query('DELETE FROM ops.pauses WHERE kind = $1 AND key = $2', [kind, key]);
+}
+
+describe('a pass', () => {
+  it('takes runs singly while there is room, the oldest first', async () => {
+    await worker(2);
+    const tenant = randomUUID();
+    const ids = await add({ tenant, n: 3 });
+    const made = await passes()();
+    expect(made.dispatches.map((dispatch) => dispatch.runs)).toEqual(ids.map((id) => [id]));
+    expect(made.dispatches[0]).toMatchObject({ job: 'x', tenantId: tenant, priority: 3, timeoutMs: 1_000 });
+    expect(await states()).toEqual({ dispatched: 3 });
+  });
+
+  it('keeps its window of two dispatches a slot, however deep the backlog', async () => {
+    await worker(3);
+    await add({ n: 5_000 });
+    const pass = passes();
+    const first = await pass();
+    expect(first.dispatches).toHaveLength(6);
+    expect(Math.max(...first.dispatches.map((dispatch) => dispatch.runs.length))).toBe(200);
+    expect((await pass()).dispatches).toHaveLength(0);
+    await store.admin.query('DELETE FROM ops.open_runs WHERE dispatch_id = $1', [first.dispatches[0]?.id]);
+    expect((await pass()).dispatches).toHaveLength(1);
+  });
+
+  it('gives a long run a dispatch of its own, and no more of them than slots', async () => {
+    await worker(3);
+    await add({ n: 50 });
+    const made = await passes('long')();
+    expect(made.dispatches.map((dispatch) => dispatch.runs.length)).toEqual([1, 1, 1]);
+  });
+
+  it('never makes a bundle longer than its time', async () => {
+    await worker(1);
+    await add({ n: 500 });
+    const made = await passes('short', 50)();
+    expect(made.dispatches.map((dispatch) => dispatch.runs.length)).toEqual([5, 5]);
+  });
+
+  it('sends alone what failed before', async () => {
+    await worker(1);
+    const tenant = randomUUID();
+    const [failed] = await add({ tenant, attempt: 2, ageSeconds: 60 });
+    await add({ tenant, n: 300 });
+    const made = await passes()();
+    expect(made.dispatches.map((dispatch) => dispatch.runs)).toContainEqual([failed]);
+  });
+
+  it('takes nothing without a live worker', async () => {
+    await add();
+    expect((await passes()()).dispatches).toHaveLength(0);
+    await worker(4, { x: 1 }, 60);
+    expect((await passes()()).dispatches).toHaveLength(0);
+    expect(await states()).toEqual({ queued: 1 });
+  });
+
+  it('takes every run once, while another process makes passes too', async () => {
+    await worker(20);
+    const ids = await add({ n: 500 });
+    const two = [
+      createPass({ ops, kindOf: () => 'short', msPerRun: () => 50 }),
+      createPass({ ops, kindOf: () => 'short', msPerRun: () => 50 }),
+    ];
+    const taken: string[] = [];
+    for (let left = true; left; ) {
+      const made = await Promise.all(two.map((pass) => pass(queue)));
+      for (const each of made) {
+        taken.push(...(each?.dispatches.flatMap((dispatch) => dispatch.runs) ?? []));
+        if (each !== null) await finish(each);
+      }
+      left = 'queued' in (await states());
+    }
+    expect(taken.sort()).toEqual([...ids].sort());
+  });
+});
+
+describe('order', () => {
+  it('is that of the priorities', async () => {
+    await worker(1);
+    for (const priority of [4, 2, 3, 1]) await add({ priority, n: 3 });
+    const order = (await drain(passes('long'))).map((dispatch) => dispatch.priority);
+    expect(order).toEqual([1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
+  });
+
+  it('gives an urgent run its own window beside a full one', async () => {
+    await worker(1);
+    await add({ priority: 3, n: 1_000 });
+    const pass = passes();
+    await pass();
+    const [urgent] = await add({ priority: 1 });
+    expect((await pass()).dispatches.map((dispatch) => dispatch.runs)).toEqual([[urgent]]);
+  });
+
+  it('gives tenants turns: three hundred runs of one do not delay another’s one', async () => {
+    await worker(1);
+    const [flood, other] = [randomUUID(), randomUUID()];
+    await add({ tenant: flood, n: 300, ageSeconds: 10 });
+    await add({ tenant: other });
+    const order = (await drain(passes('short', 250), 20)).map((dispatch) => dispatch.tenantId);
+    expect(order.indexOf(other)).toBeLessThan(2);
+    expect(order.length).toBeGreaterThan(10);
+  });
+
+  it('moves the turn on over more tenants than there is room for', async () => {
+    await worker(1);
+    const tenants = Array.from({ length: 9 }, () => randomUUID());
+    for (const tenant of tenants) await add({ tenant, n: 5 });
+    const turns = (await drain(passes('long'))).map((dispatch) => dispatch.tenantId);
+    for (let round = 0; round < 5; round++) {
+      expect(new Set(turns.slice(round * 9, round * 9 + 9)).size).toBe(9);
+    }
+  });
+
+  it('gives one start in ten to who waited past the bound, while the urgent flood in', async () => {
+    await worker(1);
+    const late = await add({ priority: 4, n: 3, ageSeconds: 16 * 60 });
+    await add({ priority: 4, n: 1 });
+    await add({ priority: 1, n: 200 });
+    const order = (await drain(passes('long'), 40)).map((dispatch) => dispatch.runs[0] ?? '');
+    expect(late.map((id) => Math.floor(order.indexOf(id) / 10))).toEqual([0, 1, 2]);
+    expect(order.length).toBe(40);
+  });
+
+  it('does so under bundles too', async () => {
+    await worker(2);
+    await add({ priority: 3, n: 50, ageSeconds: 6 * 60 });
+    await add({ priority: 1, n: 6_000 });
+    const order = await drain(passes(), 5);
+    expect(order.filter((dispatch) => dispatch.runs.length === 200).length).toBeGreaterThan(10);
+    const first = order.findIndex((dispatch) => dispatch.runs.length === 50);
+    expect(first).toBeGreaterThanOrEqual(0);
+    expect(first).toBeLessThan(12);
+  });
+
+  it('lifts what waits in Redis past its bound', async () => {
+    await worker(1);
+    await add({ priority: 4, n: 1, ageSeconds: 16 * 60 });
+    const pass = passes('long');
+    const low = await pass();
+    await store.admin.query(`UPDATE ops.workers SET slots = jsonb_build_object($1::text, 20) WHERE slots ? $1`, [
+      queue,
+    ]);
+    await add({ priority: 1, n: 100 });
+    expect((await pass()).lifts).toEqual(low.dispatches.map((dispatch) => dispatch.id));
+  });
+});
+
+describe('a pause', () => {
+  it.each(['queue', 'job', 'tenant'] as const)(
+    'of a %s keeps its runs, and lets them go when it ends',
+    async (kind) => {
+      await worker(2);
+      const tenant = randomUUID();
+      await add({ tenant, n: 2 });
+      const resume = await pause(kind, { queue, job: 'x', tenant }[kind]);
+      const pass = passes();
+      expect((await pass()).dispatches).toHaveLength(0);
+      expect(await states()).toEqual({ queued: 2 });
+      await resume();
+      expect((await pass()).dispatches).toHaveLength(2);
+    },
+  );
+
+  it('of a job or tenants leaves the way free for all others', async () => {
+    await worker(1, { x: 1, other: 1 });
+    const held = Array.from({ length: 12 }, () => randomUUID());
+    for (const tenant of held) await add({ tenant, n: 2, ageSeconds: 30 });
+    const free = randomUUID();
+    await add({ tenant: free, n: 1, job: 'other' });
+    const resume = await pause('job', 'x');
+    expect((await drain(passes('long'), 30)).map((dispatch) => dispatch.tenantId)).toEqual([free]);
+    await resume();
+    const resumes = await Promise.all(held.slice(0, 11).map((tenant) => pause('tenant', tenant)));
+    expect((await drain(passes('long'), 30)).map((dispatch) => dispatch.tenantId)).toEqual([held[11], held[11]]);
+    await Promise.all(resumes.map((end) => end()));
+  });
+});
+
+describe('what no live worker knows', () => {
+  it('stays queued, and runs once one does', async () => {
+    await worker(2, { x: 1 });
+    await add({ job: 'unknown' });
+    await add({ version: 2 });
+    const pass = passes();
+    expect((await pass()).dispatches).toHaveLength(0);
+    await worker(2, { x: 2, unknown: 1 });
+    expect((await pass()).dispatches).toHaveLength(2);
+  });
+
+  it('holds up nobody, not even the same tenant', async () => {
+    await worker(1, { x: 1 });
+    const tenant = randomUUID();
+    await add({ tenant, version: 2, n: 900, ageSeconds: 60 });
+    for (let i = 0; i < 8; i++) await add({ job: 'unknown', n: 3 });
+    const [known] = await add({ tenant });
+    expect((await drain(passes(), 5)).flatMap((dispatch) => dispatch.runs)).toEqual([known]);
+  });
+});
