@@ -52,6 +52,7 @@ export function createApp(deps: AppDeps): Express {
   app.set('query parser', 'simple');
   app.set('case sensitive routing', true);
   app.use(assignRequestId, requestLog(log, metrics), securityHeaders(env), refuseOddMethods);
+  app.use(['/v1', '/api', '/healthz', '/readyz', '/metrics'], noStore);
   app.use(startRouter());
   app.use(
     processRouter({
@@ -71,6 +72,12 @@ export function createApp(deps: AppDeps): Express {
   app.use(createRefuse(producer, log));
   return app;
 }
+
+/** Answers about now, some of them one person's: no cache may keep them. */
+const noStore: RequestHandler = (_req, res, next) => {
+  res.setHeader('Cache-Control', 'no-store');
+  next();
+};
 
 function endpointsOf(producer: Producer): Endpoint[] {
   const deps = { producer };

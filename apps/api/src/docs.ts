@@ -19,7 +19,11 @@ body { margin: 0; background: #f6f7f9; }
 .swagger-ui { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
 .swagger-ui .wrapper { max-width: 1160px; padding: 0 28px; }
 .swagger-ui .info { margin: 30px 0 20px; } .swagger-ui .info .title { font-size: 28px; letter-spacing: -.02em; }
-.swagger-ui .info .title, .swagger-ui .opblock-tag, .swagger-ui .opblock .opblock-summary-description, .swagger-ui label, .swagger-ui .btn { font-family: inherit; }
+.swagger-ui :is(.title, h3, h4, h5, p, li, a, label, th, td, table, input, select, button, .btn, .opblock-tag, .opblock-summary-method, .opblock-summary-description, .parameter__name, .tab li, .response-col_status, .errors-wrapper, small, strong) { font-family: inherit; }
+.swagger-ui :is(code, pre, .microlight, .opblock-summary-path, .parameter__type, textarea) { font-family: ui-monospace, "SF Mono", Menlo, "DejaVu Sans Mono", monospace; }
+.swagger-ui .renderedMarkdown p, .swagger-ui .opblock-description-wrapper p, .swagger-ui .parameters-col_description { font-size: 14px; }
+.swagger-ui .renderedMarkdown code { color: #2b3a8f; background: #e8ebf7; font-weight: 500; }
+.swagger-ui .version-stamp pre, .swagger-ui .version-pragma pre { font-family: inherit; }
 .swagger-ui .info p, .swagger-ui .info li { font-size: 14.5px; line-height: 1.6; }
 .swagger-ui .scheme-container { background: none; box-shadow: none; padding: 0; margin: 0 0 8px; }
 .swagger-ui .opblock { border-radius: 8px; box-shadow: none; margin-bottom: 8px; }

@@ -21,17 +21,18 @@ p.lead { margin: 0 0 24px; }
 a.card { display: block; color: inherit; text-decoration: none; }
 a.card:hover { border-color: var(--accent); }
 a.card strong { display: block; margin-bottom: 2px; color: var(--accent); }
-dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, 1fr)); gap: 16px 24px; margin: 0; }
+dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(225px, 1fr)); gap: 16px 24px; margin: 0; }
 dt { color: var(--dim); font-size: 12.5px; }
 dd { margin: 0; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 10px; background: var(--card); }
 table { width: 100%; border-collapse: collapse; font-size: 14px; }
-th, td { text-align: left; padding: 8px 14px; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
+th, td { text-align: left; padding: 8px 14px; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: break-word; }
+td.wide { min-width: 280px; overflow-wrap: anywhere; }
 tr:last-child td { border-bottom: 0; }
 th { color: var(--dim); font-weight: 500; font-size: 12.5px; white-space: nowrap; }
 td.time, td.id { white-space: nowrap; font-variant-numeric: tabular-nums; }
 code, pre, td.id { font-family: ui-monospace, "SF Mono", Menlo, "DejaVu Sans Mono", monospace; font-size: 13px; }
-pre { margin: 0; padding: 14px 18px; overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
+pre { margin: 0; padding: 14px 18px; white-space: pre-wrap; overflow-wrap: anywhere; background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
 .status { display: inline-block; padding: 1px 9px; border-radius: 99px; border: 1px solid currentColor; font-size: 13px; }
 .status.completed { color: var(--good); } .status.failed, .status.crashed, .status.timeout { color: var(--bad); }
 .status.completed_with_item_errors, .status.cancelled, .status.blocked, .status.interrupted, .status.lost { color: var(--warn); }

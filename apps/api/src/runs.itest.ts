@@ -115,8 +115,9 @@ describe('a run', () => {
     expect(all.items[0]).toMatchObject({ actor: 'ada' });
     const paged = [];
     for (let cursor: string | null = ''; cursor !== null; ) {
-      const page = (await api.call('GET', `/v1/runs/${id}/audit?limit=1${cursor === '' ? '' : `&cursor=${cursor}`}`))
-        .body;
+      const page: { items: unknown[]; nextCursor: string | null } = (
+        await api.call('GET', `/v1/runs/${id}/audit?limit=1${cursor === '' ? '' : `&cursor=${cursor}`}`)
+      ).body;
       paged.push(...page.items);
       cursor = page.nextCursor;
     }

@@ -74,7 +74,7 @@ function facts(run: RunDetail): Html {
     ['Priority', run.priority],
     ['Attempts', run.attempts],
     ['Accepted', instant(run.acceptedAt)],
-    ['Due', instant(run.dueAt)],
+    ['Due', run.dueAt.getTime() === run.acceptedAt.getTime() ? null : instant(run.dueAt)],
     ['Started', instant(run.startedAt)],
     ['Ended', instant(run.endedAt)],
     ['Took', duration(run.durationMs)],
@@ -87,7 +87,7 @@ function facts(run: RunDetail): Html {
     ['Replay of', link(run.replayOf)],
     ['Parent', link(run.parentId)],
     ['Waits for', run.afterJob],
-    ['Runs in its bundle', run.bundleSize],
+    ['Runs in its bundle', run.bundleSize === 1 ? null : run.bundleSize],
     ['Crashes', run.crashes || null],
     ['Stale inputs', run.staleInputs ? 'yes' : null],
   ];
@@ -122,7 +122,7 @@ function failureTable(
   if (failures.items.length === 0) return '';
   const rows = failures.items.map(
     (one) =>
-      html`<tr><td class="id">${one.item}</td><td>${one.errorClass}</td><td>${one.errorMessage}</td><td>${link(one.replayedBy)}</td></tr>`,
+      html`<tr><td class="id">${one.item}</td><td>${one.errorClass}</td><td class="wide">${one.errorMessage}</td><td>${link(one.replayedBy)}</td></tr>`,
   );
   const more =
     failures.nextCursor === null
@@ -135,7 +135,7 @@ function auditTable(audit: { readonly items: readonly AuditView[] }): Html | '' 
   if (audit.items.length === 0) return '';
   const rows = audit.items.map(
     (one) => html`<tr><td class="time">${instant(one.at)}</td><td>${one.action}</td><td>${one.actor}</td>
-      <td>${one.details === null ? '' : html`<code>${JSON.stringify(one.details).slice(0, 500)}</code>`}</td></tr>`,
+      <td class="wide">${one.details === null ? '' : html`<code>${JSON.stringify(one.details).slice(0, 500)}</code>`}</td></tr>`,
   );
   return html`<h2>Audit</h2>${table(['At', 'Action', 'By', 'Details'], rows)}`;
 }

@@ -44,6 +44,8 @@ export interface EndpointSpec<P extends z.ZodType, Q extends z.ZodType, B extend
   readonly body?: B;
   /** No body counts as `{}`. */
   readonly bodyOptional?: boolean;
+  /** A body that works in the demo data. */
+  readonly example?: unknown;
   readonly takesIdempotencyKey?: boolean;
   readonly takesPrefer?: boolean;
   readonly answers: Readonly<Record<number, AnswerDoc>>;

@@ -10,7 +10,7 @@ import { acceptedAnswer } from './run-answer.ts';
 import { acceptedSchema, instantInput, jobDetailSchema, jobSchema, pageSchema, runDetailSchema } from './schemas.ts';
 import { demandMayStart, tenantOf, tenantProblems } from './whose-run.ts';
 
-const jobParams = z.strictObject({ job: z.string().min(1).max(100) });
+const jobParams = z.strictObject({ job: z.string().min(1).max(100).meta({ example: 'gym.commitment-scores' }) });
 const YEAR_MS = 366 * 86_400_000;
 
 export const startBody = z
@@ -71,6 +71,7 @@ function startRun(deps: RouteDeps): Endpoint {
     roles: MAY_START,
     params: jobParams,
     body: startBody,
+    example: { tenant: 'iron-works', input: {} },
     takesIdempotencyKey: true,
     takesPrefer: true,
     answers: {

@@ -75,6 +75,7 @@ function editing(deps: RouteDeps): Endpoint {
     roles: MAY_EDIT,
     params: idParams,
     body: schedulePatch,
+    example: { cron: '30 2 * * *', zone: 'Europe/Paris' },
     answers: { 200: { description: 'The schedule as it is now.', schema: scheduleSchema } },
     admit: (params, principal) => demandMayChange(deps, params.id, principal),
     handle: async ({ params, body, principal }) => {

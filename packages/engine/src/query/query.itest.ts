@@ -1,0 +1,111 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { z } from 'zod';
+import { type DefinedJob, defineJob } from '../define-job.ts';
+import { type TestEngine, testEngine } from '../testing/index.ts';
+import {
+  findRun,
+  findRuns,
+  jobStatistics,
+  listAlerts,
+  listAttempts,
+  listAudit,
+  listFailures,
+  listRunAudit,
+  listRuns,
+  listTenants,
+  liveWorkers,
+  queueDepths,
+} from './index.ts';
+
+const echo = defineJob({
+  kind: 'request',
+  name: 'tiny.echo',
+  title: 'Echo',
+  description: 'Answers with its input.',
+  scope: 'tenant',
+  priority: 'HIGH',
+  typicalMs: 1_000,
+  maxMs: 1_000,
+  input: z.strictObject({ text: z.string() }),
+  handle: async (_ctx, runs) => runs.map((run) => ({ ok: run.input })),
+}) as unknown as DefinedJob;
+
+let engine: TestEngine;
+let mine: string;
+let theirs: string;
+const ids: { mine: string[]; theirs: string[] } = { mine: [], theirs: [] };
+beforeAll(async () => {
+  engine = await testEngine({ jobs: [echo], workers: 1 });
+  mine = await engine.store.addTenant('tiny', 'mine');
+  theirs = await engine.store.addTenant('tiny', 'theirs');
+  for (const tenant of ['mine', 'theirs'] as const) {
+    for (const dueAt of [undefined, new Date(Date.now() + 3_600_000)]) {
+      const accepted = await engine.producer.accept(
+        { job: 'tiny.echo', tenant, input: { text: tenant }, dueAt },
+        'ada',
+      );
+      ids[tenant].push(accepted.id);
+    }
+  }
+  await engine.producer.waitFor([ids.mine[0] ?? '', ids.theirs[0] ?? ''], { timeoutMs: 20_000 });
+});
+afterAll(() => engine.close());
+
+test('the database itself keeps one tenant from another’s runs, open and ended, whatever is asked', async () => {
+  const { pools } = engine.producer;
+  const all = [...ids.mine, ...ids.theirs];
+  expect((await findRuns(pools, all, mine)).map((run) => run.id).sort()).toEqual(ids.mine.toSorted());
+  expect((await findRuns(pools, all, null)).map((run) => run.id).sort()).toEqual(all.toSorted());
+  const listed = await listRuns(pools, { tenantId: mine, limit: 100 });
+  expect(listed.items.map((run) => run.id)).toEqual(ids.mine.toReversed());
+  expect((await listRuns(pools, { tenantId: mine, ofTenant: theirs, limit: 100 })).items).toEqual([]);
+  const audit = await listAudit(pools, { tenantId: mine, limit: 200 });
+  expect(new Set(audit.items.map((event) => event.tenantId))).toEqual(new Set([mine]));
+  expect((await listTenants(pools, { tenantId: mine, limit: 10 })).items.map((tenant) => tenant.slug)).toEqual([
+    'mine',
+  ]);
+  expect((await listAlerts(pools, { tenantId: mine, limit: 10 })).items).toEqual([]);
+});
+
+test('another tenant’s run is as unknown as one that never was', async () => {
+  const { pools } = engine.producer;
+  const id = ids.theirs[0] ?? '';
+  const page = { limit: 10 };
+  const asked = [
+    findRun(pools, id, mine),
+    listAttempts(pools, id, mine),
+    listFailures(pools, id, mine, page),
+    listRunAudit(pools, id, mine, page),
+    findRun(pools, 'x', null),
+  ];
+  for (const answer of await Promise.allSettled(asked)) {
+    expect(answer).toMatchObject({ status: 'rejected', reason: { name: 'UnknownRunError' } });
+  }
+});
+
+test('the last attempt of an ended run is told by the run', async () => {
+  expect(await listAttempts(engine.producer.pools, ids.mine[0] ?? '', mine)).toMatchObject([
+    { attempt: 1, outcome: 'completed' },
+  ]);
+  expect(await listAttempts(engine.producer.pools, ids.mine[1] ?? '', mine)).toEqual([]);
+});
+
+test('the platform counts what waits and what ended', async () => {
+  const { pools } = engine.producer;
+  expect(await queueDepths(pools)).toEqual([
+    {
+      queue: 'tiny',
+      priority: 'HIGH',
+      waiting: 0,
+      oldestWaitingSeconds: 0,
+      scheduled: 2,
+      blocked: 0,
+      dispatched: 0,
+      running: 0,
+    },
+  ]);
+  expect(await jobStatistics(pools, 60)).toMatchObject([
+    { job: 'tiny.echo', outcome: 'completed', runs: 2, retries: 0, itemsFailed: 0 },
+  ]);
+  expect(await liveWorkers(pools)).toHaveLength(1);
+});
