@@ -125,6 +125,8 @@ CREATE INDEX runs_job ON ops.runs (job, id DESC);
 --> statement-breakpoint
 CREATE INDEX runs_trigger ON ops.runs (trigger_id) WHERE trigger_id IS NOT NULL;
 --> statement-breakpoint
+CREATE INDEX runs_parent ON ops.runs (parent_id) WHERE parent_id IS NOT NULL;
+--> statement-breakpoint
 CREATE INDEX runs_unclean ON ops.runs (job, id DESC) WHERE outcome <> 'completed';
 --> statement-breakpoint
 -- `after:` asks whether the upstream's run of the same tenant and date has ended.

@@ -10,7 +10,7 @@ const COMMON = [
 ]; // biome-ignore format: a list of words
 const OWN: Readonly<Record<Job['kind'], readonly string[]>> = {
   request: ['before', 'handle'],
-  sweep: ['count', 'items', 'key', 'tenantOf', 'process', 'summarize'],
+  sweep: ['count', 'items', 'key', 'shards', 'tenantOf', 'process', 'summarize'],
   task: ['outsideEffects', 'run'],
 };
 const NEEDED: Readonly<Record<Job['kind'], readonly string[]>> = {
@@ -62,6 +62,7 @@ function* numberProblems(job: Job): Generator<string> {
     ['options.batchSize', job.options?.batchSize, 1],
     ['options.batchDelayMs', job.options?.batchDelayMs, 0],
     ['options.timeoutMs', job.options?.timeoutMs, 100],
+    ['shards.items', job.kind === 'sweep' ? job.shards?.items : undefined, 1],
   ];
   for (const [name, value, least] of numbers) {
     if (value !== undefined && (!Number.isInteger(value) || value < least)) {

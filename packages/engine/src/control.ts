@@ -7,6 +7,7 @@ import { newRun } from './new-run.ts';
 import { priorityName } from './priority.ts';
 import { endRuns } from './record.ts';
 import { isEnded, type RunStatus } from './run-status.ts';
+import { endParent } from './shard.ts';
 
 export interface ControlDeps {
   readonly ops: Pool;
@@ -81,11 +82,22 @@ export function createControl(deps: ControlDeps) {
      */
     async cancel(id: string, actor: string, tenantId: string | null): Promise<RunStatus> {
       if (!isUuid(id)) throw new UnknownRunError(id);
+      const inHand: string[] = [];
       const status = await storeErrors(() =>
-        inTransaction(deps.ops, [], (client) => cancelLocked(client, id, actor, tenantId)),
+        inTransaction(deps.ops, [], async (client) => {
+          // Shards are locked before their parent, as their own ends do: the other way round the two would deadlock.
+          const shards = await client.query<{ id: string }>(
+            'SELECT id FROM ops.open_runs WHERE parent_id = $1 AND ($2::uuid IS NULL OR tenant_id = $2) ORDER BY id FOR UPDATE',
+            [id, tenantId],
+          );
+          for (const shard of shards.rows) await cancelLocked(client, shard.id, actor, tenantId, inHand);
+          if (shards.rows.length === 0) return cancelLocked(client, id, actor, tenantId, inHand);
+          await requestLocked(client, id, actor);
+          return (await endParent(client, deps.catalogue, id)) ?? 'blocked';
+        }),
       );
-      if (status === 'cancelled') deps.announce([[id, status]]);
-      else deps.requestCancel(id);
+      if (isEnded(status)) deps.announce([[id, status]]);
+      for (const runId of inHand) deps.requestCancel(runId);
       return status;
     },
 
@@ -117,11 +129,13 @@ export function createControl(deps: ControlDeps) {
   };
 }
 
+/** Ends a waiting run; one that runs is added to `inHand`, for its worker to be told. */
 async function cancelLocked(
   client: PoolClient,
   id: string,
   actor: string,
   tenantId: string | null,
+  inHand: string[],
 ): Promise<RunStatus> {
   const { rows } = await client.query<{
     state: RunStatus;
@@ -143,11 +157,9 @@ async function cancelLocked(
       throw new RunStateError(id, outcome, 'it has ended and can no longer be cancelled.');
     throw new UnknownRunError(id);
   }
-  await client.query(
-    `UPDATE ops.open_runs SET cancel_requested_at = clock_timestamp(), cancel_actor = $2 WHERE id = $1`,
-    [id, actor],
-  );
+  await requestLocked(client, id, actor);
   if (row.state === 'running') {
+    inHand.push(id);
     await client.query(
       `INSERT INTO ops.audit_log (tenant_id, actor, action, run_id) VALUES ($1, $2, 'run.cancel_requested', $3)`,
       [row.tenant_id, actor, id],
@@ -161,4 +173,11 @@ async function cancelLocked(
     { worker: null, bundleSize: null },
   );
   return 'cancelled';
+}
+
+async function requestLocked(client: PoolClient, id: string, actor: string): Promise<void> {
+  await client.query(
+    'UPDATE ops.open_runs SET cancel_requested_at = clock_timestamp(), cancel_actor = $2 WHERE id = $1',
+    [id, actor],
+  );
 }

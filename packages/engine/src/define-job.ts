@@ -40,6 +40,8 @@ export interface RunOptions {
   readonly timeoutMs: number;
   /** Run the same code and roll each batch back. */
   readonly dryRun: boolean;
+  /** Parts that a big sweep is done in, side by side, 1 to 16; default what its job makes of its size. */
+  readonly shards?: number;
 }
 
 export const DEFAULT_OPTIONS: RunOptions = { batchSize: 50, batchDelayMs: 100, timeoutMs: 600_000, dryRun: false };
@@ -50,6 +52,7 @@ export const runOptionsSchema = z.strictObject({
   batchDelayMs: z.int().min(0).max(60_000).optional(),
   timeoutMs: z.int().min(100).max(86_400_000).optional(),
   dryRun: z.boolean().optional(),
+  shards: z.int().min(1).max(16).optional(),
 });
 
 export interface ScheduleDeclaration {
@@ -156,6 +159,14 @@ export interface SweepJob<Input extends z.ZodType = AnyInput, Item = AnyItem> ex
   readonly items: (ctx: SweepContext<z.output<Input>>, after: string | null, limit: number) => Promise<readonly Item[]>;
   /** Names the item in errors and is the checkpoint: unique within a tenant, ordered like `items`. */
   readonly key: (item: Item) => string;
+  /**
+   * Splits a big run into child runs with ranges of keys (compared as bytes), one for each `items` expected items, 16 at most. `bounds`
+   * gives the last key of every part but the last, in key order.
+   */
+  readonly shards?: {
+    readonly items: number;
+    readonly bounds: (ctx: SweepContext<z.output<Input>>, parts: number) => Promise<readonly string[]>;
+  };
   /** System scope: whose item it is. */
   readonly tenantOf?: (item: Item) => string;
   /** Effects of one batch. Called again with parts of it when it throws a data error. */

@@ -6,6 +6,9 @@ export interface Halved<Item, Result> {
   readonly failed: readonly { readonly item: Item; readonly error: unknown }[];
 }
 
+/** Undoes what `work` did so far, from within it: its savepoint stays. */
+export const UNDO_PART = 'ROLLBACK TO SAVEPOINT part';
+
 /**
  * Does `work` on all items inside a savepoint; where it throws an error of the data, on each half, down to the items that fail alone: one
  * bad item among n costs log₂ n more tries. `rethrow` names errors that are not the data's fault: they end the whole batch.
@@ -23,7 +26,7 @@ export async function halve<Item, Result>(
     return { done: [{ items, result }], failed: [] };
   } catch (error) {
     if (rethrow(error)) throw error;
-    await client.query('ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part');
+    await client.query(`${UNDO_PART}; RELEASE SAVEPOINT part`);
     const [first] = items;
     if (items.length === 1 && first !== undefined) return { done: [], failed: [{ item: first, error }] };
     const middle = items.length >> 1;

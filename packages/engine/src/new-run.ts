@@ -3,9 +3,15 @@ import type { DefinedJob, RunOptions } from './define-job.ts';
 import { type FieldProblem, InvalidInputError } from './errors.ts';
 import { newId } from './id.ts';
 import { type Priority, priorityNumber } from './priority.ts';
+import { type StorageProblem, storableJson } from './storable.ts';
 
 /** Stored inputs are at most this long, as JSON in UTF-8. */
 export const MAX_INPUT_BYTES = 65_536;
+
+const STORAGE_PROBLEMS: Readonly<Record<StorageProblem, string>> = {
+  'not-json': 'must be JSON, without circles and not nested thousands deep',
+  'unstorable-text': 'must not contain NUL characters or lone surrogates',
+};
 
 /** A validated run on its way into `ops.open_runs`. */
 export interface NewRun {
@@ -100,20 +106,12 @@ function checkedInput(job: DefinedJob, input: unknown): string {
   const parsed = job.input.safeParse(given);
   if (!parsed.success)
     throw new InvalidInputError(`Input of '${job.name}' is not valid`, fieldProblems(parsed.error, '/input'));
-  let json: string;
-  try {
-    json = JSON.stringify(given);
-  } catch {
-    throw invalid(job, '/input', 'not-json', 'must be JSON, without circles and not nested thousands deep');
-  }
-  if (Buffer.byteLength(json) > MAX_INPUT_BYTES) {
+  const stored = storableJson(given);
+  if ('problem' in stored) throw invalid(job, '/input', stored.problem, STORAGE_PROBLEMS[stored.problem]);
+  if (Buffer.byteLength(stored.json) > MAX_INPUT_BYTES) {
     throw invalid(job, '/input', 'too-large', `must be at most ${MAX_INPUT_BYTES} bytes as JSON`);
   }
-  // Postgres stores neither NUL nor half a surrogate pair in jsonb. An even number of backslashes before the `u` is a text about escapes.
-  if (/(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/i.test(json)) {
-    throw invalid(job, '/input', 'unstorable-text', 'must not contain NUL characters or lone surrogates');
-  }
-  return json;
+  return stored.json;
 }
 
 function invalid(job: DefinedJob, pointer: string, code: string, detail: string): InvalidInputError {

@@ -12,7 +12,9 @@ export type Outcome =
   /** The worker is stopping: the run goes back, no attempt counted. */
   | { readonly kind: 'interrupted' }
   /** Another worker owns the run: nothing is to be written. */
-  | { readonly kind: 'lost' };
+  | { readonly kind: 'lost' }
+  /** Its shards do it now, and the last of them ends it. */
+  | { readonly kind: 'split' };
 
 /** What is to be written for an outcome. */
 export type Verdict =
@@ -61,6 +63,7 @@ export function judge(outcome: Outcome, attempt: number, policy: RetryPolicy): V
     case 'interrupted':
       return { write: 'release' };
     case 'lost':
+    case 'split':
       return { write: 'nothing' };
     default:
       return unknownOutcome(outcome);

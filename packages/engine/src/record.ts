@@ -1,6 +1,7 @@
-import type { SqlClient } from './define-job.ts';
+import type { RunOptions, SqlClient } from './define-job.ts';
 import { namedQuery } from './named-query.ts';
 import type { RunOutcome } from './run-status.ts';
+import type { Shard } from './shard.ts';
 
 // The only writer of run state after accept. Every statement names what it leaves: `dispatch_id` and `fence`. A row that no longer has
 // them belongs to somebody else; it is left out of the answer, and the caller stops.
@@ -138,10 +139,11 @@ export interface ClaimedRun extends Held {
   readonly priority: number;
   readonly attempt: number;
   readonly crashes: number;
-  readonly options: { batchSize: number; batchDelayMs: number; timeoutMs: number; dryRun: boolean };
+  readonly options: RunOptions & { readonly shard?: Shard };
   readonly input: unknown;
   readonly triggerId: string | null;
   readonly replayOf: string | null;
+  readonly parentId: string | null;
 }
 
 export interface LongRun extends ClaimedRun {
@@ -156,7 +158,7 @@ export interface LongRun extends ClaimedRun {
 }
 
 const CLAIMED = `id, dispatch_id AS "dispatchId", fence, tenant_id AS "tenantId", job, input_version AS "inputVersion", priority, attempt, crashes,
-  options, input, trigger_id AS "triggerId", replay_of AS "replayOf"`;
+  options, input, trigger_id AS "triggerId", replay_of AS "replayOf", parent_id AS "parentId"`;
 
 /** Rows of a dispatch, unlocked: for what happens before the claim. */
 export function readDispatch(client: SqlClient, dispatchId: string, ids: readonly string[]): Promise<ClaimedRun[]> {
@@ -269,7 +271,7 @@ export interface ItemFailure {
   readonly errorMessage: string;
 }
 
-/** Item errors, in the transaction of their batch. An item that fails again in a later attempt keeps its latest error. */
+/** Item errors, in the transaction of their batch; a shard's are its parent's. An item that fails again in a later attempt keeps its latest error. */
 export async function recordItemFailures(
   client: SqlClient,
   run: ClaimedRun,
@@ -282,7 +284,7 @@ export async function recordItemFailures(
      ON CONFLICT (run_id, item_key) DO UPDATE SET error_class = excluded.error_class, error_message = excluded.error_message,
        attempt = excluded.attempt, at = clock_timestamp()`,
     [
-      run.id,
+      run.parentId ?? run.id,
       failures.map((f) => f.key),
       failures.map((f) => f.tenantId),
       failures.map((f) => f.errorClass),

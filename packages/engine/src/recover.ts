@@ -3,11 +3,13 @@ import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { raiseAlert } from './alerts/raise-alert.ts';
 import type { Broker } from './broker.ts';
+import type { Catalogue } from './catalogue.ts';
 import { CrashLoopError, errorClass } from './errors.ts';
 import { createLoop, type Loop } from './loop.ts';
 import { countCrashes, endRuns, type Held, MAX_CRASHES } from './record.ts';
 import { incarnationKey } from './redis-names.ts';
 import type { RunStatus } from './run-status.ts';
+import { endParent, parentsLeft } from './shard.ts';
 
 const ROUND_MS = 2_000;
 /** A dispatch this old is looked for in Redis, s. */
@@ -17,6 +19,7 @@ const LOOKED_FOR = 1_000;
 
 export interface RecoverDeps {
   readonly ops: Pool;
+  readonly catalogue: Catalogue;
   readonly redis: Redis;
   readonly namespace: string;
   readonly broker: Broker;
@@ -67,12 +70,20 @@ export async function endCrashLoops(
 export function createRecovery(deps: RecoverDeps): Loop {
   return createLoop('recover', deps.log, async () => {
     await expiredLeases(deps);
+    await leftParents(deps);
     if (deps.redis.status === 'ready') {
       await emptiedRedis(deps);
       await lostDispatches(deps);
     }
     return ROUND_MS;
   });
+}
+
+async function leftParents(deps: RecoverDeps): Promise<void> {
+  for (const parent of await parentsLeft(deps.ops)) {
+    const outcome = await inTransaction(deps.ops, [], (client) => endParent(client, deps.catalogue, parent.id));
+    if (outcome !== null) deps.announce([[parent.id, outcome]]);
+  }
 }
 
 async function expiredLeases(deps: RecoverDeps): Promise<void> {

@@ -6,13 +6,13 @@ import { errorClass, LostClaimError } from './errors.ts';
 import { lazyDb, untilStored } from './execute/execution.ts';
 import { halve } from './halve.ts';
 import { checkpoint, type ItemFailure, keysToReplay, type Progress, recordItemFailures } from './record.ts';
+import { shardCount, split } from './shard.ts';
 import { isPassing, scrubbed } from './store-errors.ts';
+import { sweepSummary } from './sweep-summary.ts';
 import type { LongAttempt } from './task.ts';
 
 /** Tenants whose items one page of a system-scope sweep may mix. */
 const TENANTS_A_PAGE = 500;
-/** Item errors shown in a summary; all of them are in `ops.item_failures`. */
-const SHOWN_ERRORS = 100;
 
 /** Where a sweep stands: the page of tenants (system scope: those after this id) and the key of the last item done in it. */
 interface Cursor {
@@ -32,14 +32,19 @@ class FirstBatchFailedError extends Error {
 export async function runSweep(
   job: DefinedJob<SweepJob>,
   attempt: LongAttempt,
-): Promise<{ result: unknown; failedItems: number }> {
+): Promise<{ result: unknown; failedItems: number } | 'split'> {
   const { run, stopper } = attempt;
   let progress: Progress = { ...run };
   let cursor: Cursor | null =
     run.cursor === null ? { tenantsAfter: null, after: null } : (JSON.parse(run.cursor) as Cursor);
   const replayed = run.replayOf === null ? null : await keysToReplay(attempt.deps.ops, run.replayOf);
   if (progress.expected === null)
-    progress = { ...progress, expected: replayed?.size ?? (await countItems(job, attempt)) };
+    progress = {
+      ...progress,
+      expected: replayed?.size ?? (run.parentId === null ? await countItems(job, attempt) : null),
+    };
+  const parts = shardCount(job, run, progress.expected);
+  if (parts > 1 && (await splitSweep(job, attempt, parts, progress.expected))) return 'split';
   while (cursor !== null) {
     stopper.signal.throwIfAborted();
     const at: Cursor = cursor;
@@ -58,7 +63,24 @@ export async function runSweep(
       await wait(run.options.batchDelayMs, undefined, { signal: stopper.signal });
   }
   await warnOfDifference(job, attempt, progress);
-  return { result: await summary(job, attempt, progress), failedItems: progress.failedItems };
+  const { processed, changed, failedItems, expected, tally } = progress;
+  const totals = { processed, changed, failed: failedItems, expected, tally };
+  // A shard's counts are added up by its parent; its item errors stand there.
+  const result = run.parentId === null ? await sweepSummary(job, attempt.deps.ops, run, totals) : { tally };
+  return { result, failedItems };
+}
+
+function splitSweep(
+  job: DefinedJob<SweepJob>,
+  attempt: LongAttempt,
+  parts: number,
+  expected: number | null,
+): Promise<boolean> {
+  return split(
+    attempt,
+    expected,
+    async (client) => (await job.shards?.bounds(context(attempt, client, [attempt.tenant]), parts)) ?? [],
+  );
 }
 
 /** Fewer items than counted, and not because they failed: rows vanished or the paging skips some. */
@@ -135,7 +157,9 @@ async function batch(
   return inTransaction(deps.app, visible, async (client) => {
     const ctx = context(attempt, client, tenants);
     const limit = run.options.batchSize;
-    const items = await job.items(ctx, at.after, limit);
+    const page = await job.items(ctx, at.after, limit);
+    const upTo = run.options.shard?.upTo ?? null;
+    const items = upTo === null ? page : page.filter((item) => job.key(item) <= upTo);
     const last = items.at(-1);
     const pageDone = last === undefined || items.length < limit;
     const nextTenants: Cursor | null = job.scope === 'tenant' ? null : { tenantsAfter: lastTenant.id, after: null };
@@ -226,37 +250,6 @@ async function tenantPage(attempt: LongAttempt, system: string, after: string | 
     [system, after, TENANTS_A_PAGE],
   );
   return rows;
-}
-
-/** The job's own summary, with `duration` (ms since the first claim), the first 100 errors and their total. */
-async function summary(
-  job: DefinedJob<SweepJob>,
-  attempt: LongAttempt,
-  progress: Progress,
-): Promise<Record<string, unknown>> {
-  const { deps, run } = attempt;
-  const totals = {
-    processed: progress.processed,
-    changed: progress.changed,
-    failed: progress.failedItems,
-    expected: progress.expected,
-    tally: progress.tally,
-  };
-  const { rows } =
-    progress.failedItems === 0
-      ? { rows: [] }
-      : await deps.ops.query<{ item: string; error: string }>(
-          `SELECT item_key AS item, error_class || ': ' || error_message AS error FROM ops.item_failures WHERE run_id = $1 ORDER BY item_key LIMIT $2`,
-          [run.id, SHOWN_ERRORS],
-        );
-  return {
-    ...job.summarize(totals),
-    duration: Date.now() - run.startedAt.getTime(),
-    errors: rows,
-    totalErrors: progress.failedItems,
-    ...(run.staleInputs ? { staleInputs: true } : {}),
-    ...(run.options.dryRun ? { dryRun: true } : {}),
-  };
 }
 
 function ids(tenants: readonly TenantRef[]): string[] {

@@ -144,7 +144,7 @@ async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts):
   });
   const loops = [
     clock,
-    createRecovery({ ops, redis, namespace, broker, log, wake, announce }),
+    createRecovery({ ops, catalogue, redis, namespace, broker, log, wake, announce }),
     createMirror({ ops, broker, catalogue, tenants, log, schedules: options.fireSchedules ?? true }),
     createHousekeeping({ ops, log, retentionDays: options.retentionDays ?? 30 }),
     createLoop('heartbeat', log, () => heartbeat(ops, id, options, slots)),

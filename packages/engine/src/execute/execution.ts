@@ -48,6 +48,32 @@ export function lazyDb(client: PoolClient): { readonly db: NodePgDatabase } {
   };
 }
 
+/** A handler went on after its attempt was over, and would have spoken in another transaction. */
+class HandlerTooLateError extends Error {
+  override readonly name = 'HandlerTooLateError';
+}
+
+/**
+ * Lends a pool's connection to a handler. What was lent no longer works once it is taken back: a handler that outlives its timeout must
+ * not write into the transaction of whoever has the connection next.
+ */
+export function lend(client: PoolClient): { readonly client: PoolClient; takeBack(): void } {
+  let lent = true;
+  const proxy = new Proxy(client, {
+    get(target, property) {
+      if (!lent) throw new HandlerTooLateError('the attempt is over: its connection belongs to another');
+      const value: unknown = Reflect.get(target, property, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  return {
+    client: proxy,
+    takeBack() {
+      lent = false;
+    },
+  };
+}
+
 export function policyOf(job: DefinedJob, priority: number) {
   return retryPolicy(priorityName(priority), job.retry);
 }

@@ -4,6 +4,8 @@ import { DeadlineExceededError, LostClaimError } from '../errors.ts';
 import { judge, type Outcome } from '../outcome.ts';
 import { claimLong, endRuns, type LongRun, releaseDispatch, releaseLong, renewLease, retryRuns } from '../record.ts';
 import { runInput } from '../run-input.ts';
+import type { RunOutcome } from '../run-status.ts';
+import { endParent } from '../shard.ts';
 import { isPassing } from '../store-errors.ts';
 import { runSweep } from '../sweep.ts';
 import { runTask } from '../task.ts';
@@ -99,7 +101,7 @@ async function attempt(
     const input = runInput(job, run.input, run.inputVersion);
     const shared = { deps, run, tenant, input, stopper };
     const done = job.kind === 'sweep' ? await runSweep(job, shared) : await runTask(job, shared);
-    return { kind: 'completed', ...done };
+    return done === 'split' ? { kind: 'split' } : { kind: 'completed', ...done };
   } catch (error) {
     return failedOutcome(error, run, stopper);
   }
@@ -134,14 +136,19 @@ async function settle(
 ): Promise<string | null> {
   const verdict = judge(outcome, run.attempt, policyOf(job, run.priority));
   const held = { id: run.id, dispatchId: run.dispatchId, fence: run.fence };
+  let parentEnded: RunOutcome | null = null;
   const write = async (): Promise<boolean> =>
     inTransaction(deps.app, [run.tenantId], async (client) => {
       switch (verdict.write) {
-        case 'end':
-          return (
-            (await endRuns(client, [{ ...held, durationMs: null, ...verdict }], { worker: deps.worker, bundleSize: 1 }))
-              .size > 0
-          );
+        case 'end': {
+          const ended = await endRuns(client, [{ ...held, durationMs: null, ...verdict }], {
+            worker: deps.worker,
+            bundleSize: 1,
+          });
+          if (ended.size > 0 && run.parentId !== null)
+            parentEnded = await endParent(client, deps.catalogue, run.parentId);
+          return ended.size > 0;
+        }
         case 'retry':
           return (await retryRuns(client, [{ ...held, ...verdict }], { worker: deps.worker, durationMs })).size > 0;
         case 'release':
@@ -154,10 +161,14 @@ async function settle(
     });
   const written = await untilStored(write, (error, tries) => !isPassing(error) || tries >= 30);
   log(deps, job, run, outcome, written, durationMs);
+  if (outcome.kind === 'split') deps.wake([job.queue]);
   if (!written) return null;
   deps.wake([job.queue]);
   if (verdict.write !== 'end') return null;
-  deps.announce([[run.id, verdict.outcome]]);
+  deps.announce([
+    [run.id, verdict.outcome],
+    ...(run.parentId !== null && parentEnded !== null ? ([[run.parentId, parentEnded]] as const) : []),
+  ]);
   return verdict.outcome === 'failed' ? verdict.errorClass : null;
 }
 
@@ -177,7 +188,9 @@ function log(
     attempt: run.attempt,
     durationMs,
   };
-  if (!written || outcome.kind === 'lost') {
+  if (outcome.kind === 'split') {
+    deps.log.info(fields, `${job.name}: done by shards from here`);
+  } else if (!written || outcome.kind === 'lost') {
     deps.log.warn(fields, `run '${run.id}' belongs to another worker now; what was not committed here is rolled back`);
   } else if (outcome.kind === 'completed') {
     deps.log.info(

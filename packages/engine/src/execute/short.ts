@@ -1,7 +1,7 @@
 import { inTransaction, type PoolClient } from '@nightshift/db';
 import type { DefinedJob, RequestContext, RequestJob, RequestResult, RequestRun } from '../define-job.ts';
-import { DeadlineExceededError } from '../errors.ts';
-import { halve } from '../halve.ts';
+import { DeadlineExceededError, PermanentError } from '../errors.ts';
+import { halve, UNDO_PART } from '../halve.ts';
 import { judge, type Outcome, type Verdict } from '../outcome.ts';
 import {
   type ClaimedRun,
@@ -15,8 +15,9 @@ import {
 } from '../record.ts';
 import { runInput } from '../run-input.ts';
 import type { RunStatus } from '../run-status.ts';
+import { storableJson } from '../storable.ts';
 import { isPassing } from '../store-errors.ts';
-import { type Dispatch, type ExecuteDeps, lazyDb, policyOf, untilStored } from './execution.ts';
+import { type Dispatch, type ExecuteDeps, lazyDb, lend, policyOf, untilStored } from './execution.ts';
 import { createStopper, orAborted, type Stopper } from './signals.ts';
 
 /** Class of the error a lone run failed with for good, for Bull Board's failed tab; null otherwise. */
@@ -50,10 +51,18 @@ export async function executeShort(deps: ExecuteDeps, dispatch: Dispatch): Promi
       await giveBack(deps, dispatch, dispatch.runs);
       return NOTHING;
     }
-    return await untilStored(
-      () => inOneTransaction(deps, job, dispatch, stopper, early, startedAt),
-      (_error, tries) => tries >= STORE_TRIES,
-    );
+    const transact = (outcome: Outcome | null) =>
+      untilStored(
+        () => inOneTransaction(deps, job, dispatch, stopper, outcome, startedAt),
+        (_error, tries) => tries >= STORE_TRIES,
+      );
+    try {
+      return await transact(early);
+    } catch (error) {
+      if (isPassing(error) || early !== null) throw error;
+      // What the runs did cannot be committed (a deferred constraint): without a verdict they would be handed out for ever.
+      return await transact({ kind: 'failed', error });
+    }
   } finally {
     stopper.dispose();
   }
@@ -148,7 +157,7 @@ async function handleAll(
   timeoutMs: number,
 ): Promise<Attempt[]> {
   const attempts: Attempt[] = [];
-  const runs: { row: Claimed; run: RequestRun<unknown> }[] = [];
+  const runs: Readable[] = [];
   for (const row of rows) {
     try {
       const input = runInput(job, row.input, row.inputVersion);
@@ -159,28 +168,12 @@ async function handleAll(
   }
   const [first] = rows;
   if (runs.length === 0 || first === undefined) return attempts;
-  const context = await requestContext(deps, job, client, first, stopper);
-  const halved = await halve(
-    client,
-    runs,
-    async (part) =>
-      checkedResults(
-        part.length,
-        await orAborted(
-          job.handle(
-            context,
-            part.map((p) => p.run),
-          ),
-          stopper.signal,
-        ),
-      ),
-    isPassing,
+  const lent = lend(client);
+  const context = await requestContext(deps, job, lent.client, first, stopper);
+  const halved = await halve(client, runs, (part) => handlePart(job, client, context, stopper, part)).finally(
+    lent.takeBack,
   );
-  for (const { items, result } of halved.done) {
-    items.forEach(({ row }, i) => {
-      attempts.push({ run: row, outcome: resultOutcome(result[i]) });
-    });
-  }
+  for (const { result } of halved.done) attempts.push(...result);
   for (const { item, error } of halved.failed) {
     const timedOut = stopper.reason === 'timeout';
     const outcome: Outcome = timedOut
@@ -214,6 +207,36 @@ async function requestContext(
   };
 }
 
+interface Readable {
+  readonly row: Claimed;
+  readonly run: RequestRun<unknown>;
+}
+
+/** One call of the handler. Runs that it calls failed leave nothing behind: the call is undone and made again for the others. */
+async function handlePart(
+  job: DefinedJob<RequestJob>,
+  client: PoolClient,
+  context: RequestContext,
+  stopper: Stopper,
+  part: readonly Readable[],
+): Promise<Attempt[]> {
+  const failed: Attempt[] = [];
+  for (let left = part; left.length > 0; ) {
+    const call = job.handle(
+      context,
+      left.map((readable) => readable.run),
+    );
+    const results = checkedResults(left.length, await orAborted(call, stopper.deadline));
+    const attempts = left.map(({ row }, i) => ({ run: row, outcome: resultOutcome(results[i]) }));
+    const bad = attempts.filter((attempt) => attempt.outcome.kind === 'failed');
+    if (bad.length === 0) return [...attempts, ...failed];
+    await client.query(UNDO_PART);
+    failed.push(...bad);
+    left = left.filter((_, i) => attempts[i]?.outcome.kind !== 'failed');
+  }
+  return failed;
+}
+
 function checkedResults(
   expected: number,
   results: readonly RequestResult<unknown>[],
@@ -229,8 +252,12 @@ function checkedResults(
 /** Neither `ok` nor `error`: nobody knows what happened, so it failed. */
 function resultOutcome(result: RequestResult<unknown> | undefined): Outcome {
   if (result !== undefined && 'error' in result) return { kind: 'failed', error: result.error };
-  if (result !== undefined && 'ok' in result) return { kind: 'completed', result: result.ok, failedItems: 0 };
-  return { kind: 'failed', error: new Error(`handle returned neither 'ok' nor 'error' for the run`) };
+  if (result === undefined || !('ok' in result))
+    return { kind: 'failed', error: new Error(`handle returned neither 'ok' nor 'error' for the run`) };
+  const stored = storableJson(result.ok);
+  if ('problem' in stored)
+    return { kind: 'failed', error: new PermanentError(`its result cannot be stored: ${stored.problem}`) };
+  return { kind: 'completed', result: result.ok, failedItems: 0 };
 }
 
 type Written = { readonly run: ClaimedRun; readonly verdict: Verdict };

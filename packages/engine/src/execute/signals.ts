@@ -13,6 +13,8 @@ export class StopSignal extends Error {
 /** One attempt's abort: by whoever is first. */
 export interface Stopper {
   readonly signal: AbortSignal;
+  /** Aborts at the timeout alone, whatever the run was asked before: nobody waits for its handler any longer. */
+  readonly deadline: AbortSignal;
   stop(reason: StopReason): void;
   /** Null while nobody asked. */
   readonly reason: StopReason | null;
@@ -28,12 +30,17 @@ export function createStopper(timeoutMs: number, shutdown: AbortSignal): Stopper
     reason = why;
     controller.abort(new StopSignal(why));
   };
-  const timer = setTimeout(() => stop('timeout'), timeoutMs);
+  const deadline = new AbortController();
+  const timer = setTimeout(() => {
+    stop('timeout');
+    deadline.abort(new StopSignal('timeout'));
+  }, timeoutMs);
   const onShutdown = () => stop('shutdown');
   if (shutdown.aborted) onShutdown();
   shutdown.addEventListener('abort', onShutdown);
   return {
     signal: controller.signal,
+    deadline: deadline.signal,
     stop,
     get reason() {
       return reason;

@@ -5,7 +5,7 @@ import { raiseAlert } from '../alerts/raise-alert.ts';
 // stale inputs; one that is still open then is waited for, up to its own timeout after the deadline.
 const UNBLOCK = `
 WITH blocked AS (
-  SELECT id, tenant_id, job, queue, after_job, tick_date, blocked_until FROM ops.open_runs WHERE state = 'blocked' ORDER BY id FOR UPDATE SKIP LOCKED
+  SELECT id, tenant_id, job, queue, after_job, tick_date, blocked_until FROM ops.open_runs WHERE state = 'blocked' AND after_job IS NOT NULL ORDER BY id FOR UPDATE SKIP LOCKED
 ), ready AS (
   SELECT b.*, e.ended IS NULL AS stale FROM blocked b
   LEFT JOIN LATERAL (SELECT true AS ended FROM ops.runs r WHERE r.tenant_id = b.tenant_id AND r.job = b.after_job AND r.tick_date = b.tick_date LIMIT 1) e ON true

@@ -38,3 +38,17 @@ export async function activeMembers(
   );
   return rows;
 }
+
+/** The last id of each of `parts` equal parts of the gym's active members, but for the last part: where a big sweep is split. */
+export async function activeMemberBounds(ctx: SweepContext<unknown>, parts: number): Promise<string[]> {
+  const { rows } = await ctx.client.query<{ id: string }>(
+    `SELECT max(id::text) AS id FROM (
+       SELECT id, ntile($2) OVER (ORDER BY id) AS part FROM gym.members WHERE tenant_id = $1 AND status = 'active'
+     ) AS divided GROUP BY part HAVING part < $2 ORDER BY part`,
+    [gymOf(ctx).id, parts],
+  );
+  return rows.map((row) => row.id);
+}
+
+/** Active members of one gym that a run of its own is worth. */
+export const MEMBERS_A_SHARD = 100_000;

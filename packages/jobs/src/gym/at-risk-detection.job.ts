@@ -1,6 +1,6 @@
 import { defineJob } from '@nightshift/engine';
 import { z } from 'zod';
-import { activeMembers, countActiveMembers, gymOf } from './active-members.ts';
+import { activeMemberBounds, activeMembers, countActiveMembers, gymOf, MEMBERS_A_SHARD } from './active-members.ts';
 import { churnRisk, RISK_HISTORY_DAYS } from './churn-risk.ts';
 import { medianNewcomerWeekly } from './median-newcomer.ts';
 import { withVisitDays } from './visit-days.ts';
@@ -32,6 +32,7 @@ export const atRiskDetection = defineJob({
   count: countActiveMembers,
   items: activeMembers,
   key: (member) => member.id,
+  shards: { items: MEMBERS_A_SHARD, bounds: activeMemberBounds },
   async process(ctx, members) {
     const newcomerWeekly = await medianNewcomerWeekly(ctx);
     const histories = await withVisitDays(ctx, members, RISK_HISTORY_DAYS);

@@ -1,6 +1,6 @@
 import { defineJob } from '@nightshift/engine';
 import { z } from 'zod';
-import { activeMembers, countActiveMembers, gymOf } from './active-members.ts';
+import { activeMemberBounds, activeMembers, countActiveMembers, gymOf, MEMBERS_A_SHARD } from './active-members.ts';
 import { COMMITMENT_HISTORY_DAYS, commitmentScore } from './commitment-score.ts';
 import { withVisitDays } from './visit-days.ts';
 
@@ -27,6 +27,7 @@ export const commitmentScores = defineJob({
   count: countActiveMembers,
   items: activeMembers,
   key: (member) => member.id,
+  shards: { items: MEMBERS_A_SHARD, bounds: activeMemberBounds },
   async process(ctx, members) {
     const scored = await withVisitDays(ctx, members, COMMITMENT_HISTORY_DAYS);
     const ids = scored.map((member) => member.id);
