@@ -149,7 +149,7 @@ function parameters(schema: z.ZodType | undefined, place: 'path' | 'query'): Jso
     in: place,
     required: place === 'path' || (json.required ?? []).includes(name),
     ...(description === undefined ? {} : { description }),
-    schema: property,
+    schema: withComponentRefs(property),
   }));
 }
 
