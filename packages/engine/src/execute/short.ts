@@ -222,6 +222,7 @@ async function handlePart(
 ): Promise<Attempt[]> {
   const failed: Attempt[] = [];
   for (let left = part; left.length > 0; ) {
+    stopper.deadline.throwIfAborted();
     const call = job.handle(
       context,
       left.map((readable) => readable.run),
