@@ -147,7 +147,7 @@ describe('control', () => {
     const replay = await api.call('POST', `/v1/runs/${run.id}/replay`, { headers: WAIT });
     expect({ status: replay.status, text: replay.text }).toMatchObject({ status: 200 });
     // The one item fails again, and a run all of whose items fail has failed.
-    expect(replay.body).toMatchObject({ replayOf: run.id, expected: 1, status: 'failed' });
+    expect(replay.body).toMatchObject({ replayOf: run.id, expected: 1, status: 'completed_with_item_errors' });
     const clean = await sweep('iron-works');
     expect((await api.call('POST', `/v1/runs/${clean.id}/replay`)).status).toBe(409);
   });
@@ -198,6 +198,17 @@ describe('Idempotency-Key', () => {
     const first = await api.call('POST', GREET, { json: greeting('Lea'), headers: { ...WAIT, ...keyed('ended') } });
     const second = await api.call('POST', GREET, { json: greeting('Lea'), headers: { ...WAIT, ...keyed('ended') } });
     expect([second.status, second.body.id]).toEqual([200, first.body.id]);
+  });
+
+  test('a retry that is sent twice is one run', async () => {
+    const ended = await api.call('POST', GREET, { json: greeting('Lia'), headers: WAIT });
+    const retry = () =>
+      api.call('POST', `/v1/runs/${ended.body.id}/retry`, { headers: { ...WAIT, ...keyed('again') } });
+    const [first, second] = [await retry(), await retry()];
+    expect(first.body).toMatchObject({ retryOf: ended.body.id, status: 'completed' });
+    expect(second.body.id).toBe(first.body.id);
+    const unkeyed = await api.call('POST', `/v1/runs/${ended.body.id}/retry`, { headers: WAIT });
+    expect(unkeyed.body.id).not.toBe(first.body.id);
   });
 
   test('keys are a principal’s and a tenant’s own', async () => {

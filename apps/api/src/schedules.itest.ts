@@ -103,6 +103,17 @@ test('is triggered for its tenants; those that are open are joined', async () =>
   expect(items.map((run: { id: string }) => run.id).sort()).toEqual(first.runs.map((run) => run.id).sort());
 });
 
+test('a trigger that is sent twice with one key starts nothing twice', async () => {
+  const trigger = (key: string) =>
+    api.call('POST', `/v1/schedules/${id}/trigger`, { headers: { 'Idempotency-Key': key } });
+  const first = startedSchema.parse((await trigger('once')).body);
+  const second = startedSchema.parse((await trigger('once')).body);
+  const other = startedSchema.parse((await trigger('another')).body);
+  expect(second.triggerId).toBe(first.triggerId);
+  expect(second.runs.map((run) => run.runId).sort()).toEqual(first.runs.map((run) => run.runId).sort());
+  expect(other.triggerId).not.toBe(first.triggerId);
+});
+
 test('a tenant’s operator triggers it for that tenant alone, and cannot stop it for the others', async () => {
   const as = { tenant: harbour, role: 'admin' };
   const started = startedSchema.parse((await api.call('POST', `/v1/schedules/${id}/trigger`, { as })).body);

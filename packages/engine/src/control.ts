@@ -3,7 +3,7 @@ import { type Accepted, insertOrJoin, storeErrors } from './accept.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { RunOptions } from './define-job.ts';
 import { RunStateError, UnknownRunError } from './errors.ts';
-import { newRun } from './new-run.ts';
+import { type NewRun, newRun } from './new-run.ts';
 import { priorityName } from './priority.ts';
 import { endRuns } from './record.ts';
 import { isEnded, type RunStatus } from './run-status.ts';
@@ -28,7 +28,12 @@ interface EndedRun {
   readonly input: unknown;
   readonly tick_date: string | null;
   readonly failed_items: number;
+  readonly parent_id: string | null;
+  /** False: the partition that held its input has been dropped. */
+  readonly input_kept: boolean;
 }
+
+type Idempotency = NewRun['idempotency'] | undefined;
 
 /** What people do to runs. `tenantId` null acts for the platform; a tenant's caller finds only that tenant's runs. */
 export function createControl(deps: ControlDeps) {
@@ -36,11 +41,16 @@ export function createControl(deps: ControlDeps) {
   async function endedRun(client: PoolClient, id: string, tenantId: string | null): Promise<EndedRun> {
     if (!isUuid(id)) throw new UnknownRunError(id);
     const { rows } = await client.query<EndedRun>(
-      `SELECT r.id, r.tenant_id, r.job, r.priority, r.outcome, r.options, r.tick_date::text, r.failed_items, coalesce(p.input, '{}') AS input
+      `SELECT r.id, r.tenant_id, r.job, r.priority, r.outcome, r.options, r.tick_date::text, r.failed_items, r.parent_id, coalesce(p.input, '{}') AS input,
+         p.run_id IS NOT NULL OR to_regclass('ops.run_payloads_' || to_char(r.accepted_at AT TIME ZONE 'UTC', 'IYYY"w"IW')) IS NOT NULL AS input_kept
        FROM ops.runs r LEFT JOIN ops.run_payloads p ON p.run_id = r.id WHERE r.id = $1 AND ($2::uuid IS NULL OR r.tenant_id = $2)`,
       [id, tenantId],
     );
     const [row] = rows;
+    if (row?.parent_id)
+      throw new RunStateError(id, row.outcome, `it is a shard of run '${row.parent_id}': do that one again.`);
+    if (row?.input_kept === false)
+      throw new RunStateError(id, row.outcome, 'its input is past its retention, so it cannot be done again.');
     if (row !== undefined) return row;
     const open = await client.query<{ state: string }>(
       'SELECT state FROM ops.open_runs WHERE id = $1 AND ($2::uuid IS NULL OR tenant_id = $2)',
@@ -57,18 +67,19 @@ export function createControl(deps: ControlDeps) {
     client: PoolClient,
     actor: string,
     link: { retryOf: string } | { replayOf: string },
-    input: unknown,
+    idempotency: Idempotency,
   ): Promise<Accepted> {
     const job = deps.catalogue.get(run.job);
     const made = newRun({
       job,
       tenantId: run.tenant_id,
-      input,
+      input: run.input,
       options: run.options,
       actor,
       priority: priorityName(run.priority),
       ...(run.tick_date === null ? {} : { tickDate: run.tick_date }),
       ...link,
+      idempotency,
       // A replay never answers for a whole run.
       ...('replayOf' in link ? { uniqueKey: null } : {}),
     });
@@ -102,11 +113,11 @@ export function createControl(deps: ControlDeps) {
     },
 
     /** A new run of the same job, tenant, input and options, linked by `retry_of`. */
-    async retry(id: string, actor: string, tenantId: string | null): Promise<Accepted> {
+    async retry(id: string, actor: string, tenantId: string | null, idempotency?: Idempotency): Promise<Accepted> {
       const accepted = await storeErrors(() =>
         inTransaction(deps.ops, [], async (client) => {
           const run = await endedRun(client, id, tenantId);
-          return again(run, client, actor, { retryOf: run.id }, run.input);
+          return again(run, client, actor, { retryOf: run.id }, idempotency);
         }),
       );
       deps.wake(deps.catalogue.queues.map((queue) => queue.name));
@@ -114,13 +125,13 @@ export function createControl(deps: ControlDeps) {
     },
 
     /** A new run over the items that failed in an ended sweep, linked by `replay_of`. Errors: as `retry`, and when no item failed. */
-    async replay(id: string, actor: string, tenantId: string | null): Promise<Accepted> {
+    async replay(id: string, actor: string, tenantId: string | null, idempotency?: Idempotency): Promise<Accepted> {
       const accepted = await storeErrors(() =>
         inTransaction(deps.ops, [], async (client) => {
           const run = await endedRun(client, id, tenantId);
           if (run.failed_items === 0)
             throw new RunStateError(id, run.outcome, 'no item of it failed, so there is nothing to replay.');
-          return again(run, client, actor, { replayOf: run.id }, run.input);
+          return again(run, client, actor, { replayOf: run.id }, idempotency);
         }),
       );
       deps.wake(deps.catalogue.queues.map((queue) => queue.name));

@@ -41,8 +41,18 @@ export interface Producer {
   ): Promise<ReadonlyMap<string, RunStatus>>;
   /** `cancelled` when it waited, `running` when its worker was asked to stop. Errors: `UnknownRunError`, `RunStateError`. */
   cancel(runId: string, actor: string, tenantId: string | null): Promise<RunStatus>;
-  retry(runId: string, actor: string, tenantId: string | null): Promise<Accepted>;
-  replay(runId: string, actor: string, tenantId: string | null): Promise<Accepted>;
+  retry(
+    runId: string,
+    actor: string,
+    tenantId: string | null,
+    idempotency?: AcceptRequest['idempotency'],
+  ): Promise<Accepted>;
+  replay(
+    runId: string,
+    actor: string,
+    tenantId: string | null,
+    idempotency?: AcceptRequest['idempotency'],
+  ): Promise<Accepted>;
   resolveTenant(job: DefinedJob, idOrSlug: string | null): Promise<TenantRef>;
   tenants(system: string): Promise<readonly TenantRef[]>;
   pauseSchedule(id: string, actor: string): Promise<void>;

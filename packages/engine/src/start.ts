@@ -2,13 +2,14 @@ import { inTransaction, type Pool, type PoolClient } from '@nightshift/db';
 import { storeErrors } from './accept.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { DefinedJob, RunOptions, TenantRef } from './define-job.ts';
+import { IdempotencyConflictError } from './errors.ts';
 import { newId } from './id.ts';
 import { insertRuns } from './insert-runs.ts';
 import type { JobSettings } from './job-settings.ts';
 import { type NewRun, newRun } from './new-run.ts';
 import type { Priority } from './priority.ts';
 import { localDate } from './schedule/cron.ts';
-import type { Tenants } from './tenants.ts';
+import { PLATFORM_TENANT, type Tenants } from './tenants.ts';
 
 /** Why several runs are to start at once. */
 export interface Cause {
@@ -20,6 +21,7 @@ export interface Cause {
   readonly options?: Partial<RunOptions> | undefined;
   readonly priority?: Priority | undefined;
   readonly scheduleId?: string | undefined;
+  readonly idempotency?: NewRun['idempotency'] | undefined;
 }
 
 export interface StartedRun {
@@ -80,6 +82,8 @@ export function createStart(deps: {
         );
       }
       const ids = await inTransaction(deps.ops, [], async (client) => {
+        const earlier = await claimKey(client, cause.idempotency, triggerId);
+        if (earlier !== null) return earlier;
         const found = await insertOrJoinAll(client, runs);
         await client.query(
           `INSERT INTO ops.triggers (id, kind, job, actor, schedule_id, expected_runs, joined_runs) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
@@ -95,6 +99,7 @@ export function createStart(deps: {
         );
         return found;
       });
+      if ('triggerId' in ids) return ids;
       deps.wake([job.queue]);
       return {
         triggerId,
@@ -106,6 +111,39 @@ export function createStart(deps: {
       };
     });
   };
+}
+
+/**
+ * Takes the idempotency key for this trigger, or finds what the request that took it started. Keys of triggers belong to no one tenant: they
+ * stand under the platform's.
+ * Errors: `IdempotencyConflictError`.
+ */
+async function claimKey(
+  client: PoolClient,
+  idempotency: Cause['idempotency'],
+  triggerId: string,
+): Promise<Started | null> {
+  if (!idempotency) return null;
+  const { principal, key, bodySha256 } = idempotency;
+  const taken = await client.query(
+    `INSERT INTO ops.idempotency_keys (principal, tenant_id, key, body_sha256, trigger_id) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
+    [principal, PLATFORM_TENANT, key, bodySha256, triggerId],
+  );
+  if (taken.rowCount === 1) return null;
+  const { rows } = await client.query<{ body_sha256: Buffer; trigger_id: string | null }>(
+    'SELECT body_sha256, trigger_id FROM ops.idempotency_keys WHERE principal = $1 AND tenant_id = $2 AND key = $3',
+    [principal, PLATFORM_TENANT, key],
+  );
+  const [row] = rows;
+  if (row === undefined || row.trigger_id === null || !row.body_sha256.equals(bodySha256))
+    throw new IdempotencyConflictError(key);
+  const runs = await client.query<{ tenantId: string; tenant: string; runId: string; joined: boolean }>(
+    `SELECT r.tenant_id AS "tenantId", n.slug AS tenant, r.id AS "runId", r.trigger_id IS DISTINCT FROM t.id AS joined
+     FROM ops.triggers t JOIN ops.run_view r ON r.trigger_id = t.id OR r.id = ANY (t.joined_runs) JOIN ops.tenants n ON n.id = r.tenant_id
+     WHERE t.id = $1 ORDER BY n.slug`,
+    [row.trigger_id],
+  );
+  return { triggerId: row.trigger_id, runs: runs.rows };
 }
 
 /** Tenant → the run that was inserted, or the open one that stood in its way. */

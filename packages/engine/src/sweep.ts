@@ -3,7 +3,8 @@ import { inTransaction, type PoolClient } from '@nightshift/db';
 import { raiseAlert } from './alerts/raise-alert.ts';
 import type { DefinedJob, SweepContext, SweepJob, TenantRef } from './define-job.ts';
 import { errorClass, LostClaimError } from './errors.ts';
-import { lazyDb, untilStored } from './execute/execution.ts';
+import { lazyDb, lend, untilStored } from './execute/execution.ts';
+import { orAborted } from './execute/signals.ts';
 import { halve } from './halve.ts';
 import { checkpoint, type ItemFailure, keysToReplay, type Progress, recordItemFailures } from './record.ts';
 import { shardCount, split } from './shard.ts';
@@ -129,7 +130,19 @@ async function countItems(job: DefinedJob<SweepJob>, attempt: LongAttempt): Prom
 function countFor(job: DefinedJob<SweepJob>, attempt: LongAttempt, tenants: readonly TenantRef[]): Promise<number> {
   const count = job.count;
   if (count === undefined) return Promise.resolve(0);
-  return inTransaction(attempt.deps.app, ids(tenants), (client) => count(context(attempt, client, tenants)));
+  return untilDeadline(attempt, ids(tenants), (client) => count(context(attempt, client, tenants)));
+}
+
+/** A transaction that ends with the attempt's time, even when the job's code never answers: its connection is then no longer its own. */
+function untilDeadline<T>(
+  { deps, stopper }: LongAttempt,
+  tenantIds: readonly string[],
+  work: (client: PoolClient) => Promise<T>,
+): Promise<T> {
+  return inTransaction(deps.app, tenantIds, (client) => {
+    const lent = lend(client);
+    return orAborted(work(lent.client), stopper.deadline).finally(lent.takeBack);
+  });
 }
 
 interface Step {
@@ -148,13 +161,13 @@ async function batch(
   progress: Progress,
   replayed: ReadonlySet<string> | null,
 ): Promise<Step> {
-  const { deps, run, tenant } = attempt;
+  const { run, tenant } = attempt;
   const tenants = job.scope === 'tenant' ? [tenant] : await tenantPage(attempt, job.system, at.tenantsAfter);
   const lastTenant = tenants.at(-1);
   if (lastTenant === undefined) return { progress, next: null, items: 0, cancelRequested: false };
   // The run itself belongs to the system's own tenant; its row must be visible for the checkpoint.
   const visible = job.scope === 'tenant' ? ids(tenants) : [run.tenantId, ...ids(tenants)];
-  return inTransaction(deps.app, visible, async (client) => {
+  return untilDeadline(attempt, visible, async (client) => {
     const ctx = context(attempt, client, tenants);
     const limit = run.options.batchSize;
     const page = await job.items(ctx, at.after, limit);
@@ -195,7 +208,8 @@ async function processItems(
     (error) => isPassing(error) || attempt.stopper.signal.aborted,
   );
   if (run.options.dryRun) await client.query('ROLLBACK TO SAVEPOINT dry_run');
-  if (progress.processed === 0 && halved.failed.length === items.length) {
+  // A replay has only items that failed before: that they fail again says nothing about the rest.
+  if (progress.processed === 0 && halved.failed.length === items.length && run.replayOf === null) {
     const cause = halved.failed[0]?.error;
     throw new FirstBatchFailedError(
       `every item of the first batch (${items.length}) failed, the first with ${errorClass(cause)}: ${scrubbed(cause)}`,

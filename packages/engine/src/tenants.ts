@@ -2,6 +2,8 @@ import { isUuid, type Pool } from '@nightshift/db';
 import type { DefinedJob, TenantRef } from './define-job.ts';
 import { UnknownTenantError } from './errors.ts';
 
+/** The tenant that owns the platform's own runs; made by the first migration. */
+export const PLATFORM_TENANT = '00000000-0000-7000-8000-000000000001';
 /** Slug of the row that owns a system's runs of system scope. */
 export const SYSTEM_SLUG = 'system';
 

@@ -9,6 +9,7 @@ import {
 } from '@nightshift/engine/accept';
 import { z } from 'zod';
 import { type Endpoint, endpoint } from '../http/endpoint.ts';
+import { idempotencyOf } from '../http/idempotency.ts';
 import { waitSeconds } from '../http/prefer.ts';
 import { MAY_CONTROL, MAY_READ, type Principal } from '../http/principal.ts';
 import type { RouteDeps } from './deps.ts';
@@ -160,6 +161,7 @@ function again(deps: RouteDeps, action: 'retry' | 'replay'): Endpoint {
     params: idParams,
     body: noBody,
     bodyOptional: true,
+    takesIdempotencyKey: true,
     takesPrefer: true,
     answers: {
       202: { description: 'The new run.', schema: acceptedSchema, headers: { Location: 'Address of the new run.' } },
@@ -168,7 +170,12 @@ function again(deps: RouteDeps, action: 'retry' | 'replay'): Endpoint {
     admit: ({ id }, principal) => demandMayTouch(deps, id, principal),
     handle: async ({ params, principal, req, signal }) => {
       const seconds = waitSeconds(req.headers.prefer);
-      const accepted = await deps.producer[action](params.id, principal.sub, principal.tenantId);
+      const accepted = await deps.producer[action](
+        params.id,
+        principal.sub,
+        principal.tenantId,
+        idempotencyOf(req, principal, {}),
+      );
       return await acceptedAnswer(deps, accepted, { seconds, signal, tenantId: principal.tenantId });
     },
   });

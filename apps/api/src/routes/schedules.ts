@@ -8,6 +8,7 @@ import {
 } from '@nightshift/engine/accept';
 import { z } from 'zod';
 import { type Endpoint, endpoint } from '../http/endpoint.ts';
+import { idempotencyOf } from '../http/idempotency.ts';
 import { demandPlatform, MAY_CONTROL, MAY_EDIT, MAY_READ, type Principal } from '../http/principal.ts';
 import type { RouteDeps } from './deps.ts';
 import { definedOnly } from './jobs.ts';
@@ -99,12 +100,13 @@ function triggering(deps: RouteDeps): Endpoint {
     params: idParams,
     body: noBody,
     bodyOptional: true,
+    takesIdempotencyKey: true,
     answers: { 202: { description: 'One run a tenant.', schema: startedSchema } },
     admit: async (params, principal) => {
       const schedule = await findSchedule(producer.pools, params.id);
       demandMayStart(producer.catalogue.get(schedule.job), principal);
     },
-    handle: async ({ params, principal }) => {
+    handle: async ({ params, principal, req }) => {
       const schedule = await findSchedule(producer.pools, params.id);
       const started = await producer.start(
         {
@@ -114,6 +116,7 @@ function triggering(deps: RouteDeps): Endpoint {
           options: schedule.options,
           priority: schedule.priority ?? undefined,
           tenants: await tenantsOf(deps, schedule, principal),
+          idempotency: idempotencyOf(req, principal, {}),
         },
         principal.sub,
       );
