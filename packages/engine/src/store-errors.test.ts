@@ -39,6 +39,9 @@ describe('scrubbed', () => {
     const text = scrubbed(new Error('cannot reach ada@example.org or +49 170 1234567'));
     expect(text).toBe('cannot reach <e-mail> or <number>');
   });
+  it('holds nothing that Postgres would refuse', () => {
+    expect(scrubbed(new Error('a\u0000b'))).toBe('ab');
+  });
   it('leaves ids alone and is bounded', () => {
     const id = '0199c4de-7f7b-7abc-8def-123456789012';
     expect(scrubbed(new Error(`no row ${id}`))).toBe(`no row ${id}`);

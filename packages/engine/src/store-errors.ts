@@ -66,5 +66,6 @@ export function scrubbed(error: unknown): string {
     return `Postgres refused it: SQLSTATE ${state}${names.length > 0 ? ` (${names.join(', ')})` : ''}`;
   }
   const message = error instanceof Error ? error.message : String(error);
-  return message.replace(EMAIL, '<e-mail>').replace(PHONE, '<number>').slice(0, 500);
+  // Postgres takes no NUL in a text: the record of a failure must not fail.
+  return message.replaceAll('\u0000', '').replace(EMAIL, '<e-mail>').replace(PHONE, '<number>').slice(0, 500);
 }

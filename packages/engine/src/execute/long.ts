@@ -1,11 +1,12 @@
 import { inTransaction } from '@nightshift/db';
 import type { DefinedJob, SweepJob, TaskJob } from '../define-job.ts';
-import { DeadlineExceededError, LostClaimError } from '../errors.ts';
+import { DeadlineExceededError, LostClaimError, PermanentError } from '../errors.ts';
 import { judge, type Outcome } from '../outcome.ts';
 import { claimLong, endRuns, type LongRun, releaseDispatch, releaseLong, renewLease, retryRuns } from '../record.ts';
 import { runInput } from '../run-input.ts';
 import type { RunOutcome } from '../run-status.ts';
 import { endParent } from '../shard.ts';
+import { storableJson } from '../storable.ts';
 import { isPassing } from '../store-errors.ts';
 import { runSweep } from '../sweep.ts';
 import { runTask } from '../task.ts';
@@ -101,7 +102,10 @@ async function attempt(
     const input = runInput(job, run.input, run.inputVersion);
     const shared = { deps, run, tenant, input, stopper };
     const done = job.kind === 'sweep' ? await runSweep(job, shared) : await runTask(job, shared);
-    return done === 'split' ? { kind: 'split' } : { kind: 'completed', ...done };
+    if (done === 'split') return { kind: 'split' };
+    const stored = storableJson(done.result);
+    if ('problem' in stored) throw new PermanentError(`its result cannot be stored: ${stored.problem}`);
+    return { kind: 'completed', ...done };
   } catch (error) {
     return failedOutcome(error, run, stopper);
   }
