@@ -110,7 +110,7 @@ test('a trigger that is sent twice with one key starts nothing twice', async () 
   const second = startedSchema.parse((await trigger('once')).body);
   const other = startedSchema.parse((await trigger('another')).body);
   expect(second.triggerId).toBe(first.triggerId);
-  expect(second.runs.map((run) => run.runId).sort()).toEqual(first.runs.map((run) => run.runId).sort());
+  expect(second.runs.map((run) => run.id).sort()).toEqual(first.runs.map((run) => run.id).sort());
   expect(other.triggerId).not.toBe(first.triggerId);
 });
 
