@@ -1,0 +1,31 @@
+import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const PAGE = fileURLToPath(new URL('../../../docs/benchmarks.md', import.meta.url));
+
+/** Writes docs/benchmarks.md. Resolves to its path. */
+export function writePage(parts: { machine: readonly string[]; command: string; text: string; date: Date }): string {
+  const page = `# Benchmarks
+
+Written by \`${parts.command}\` on ${parts.date.toISOString().slice(0, 10)}; don't edit it by hand.
+
+Every system ran in processes of its own against the same servers, which the benchmark started for itself. Systems took turns within each
+round, and the figures are medians of the rounds (in parentheses the least and the most). CPU is of all processes: producer, workers, Redis,
+Postgres with its backends. Rates are from the first job begun to nothing left in the store. Differences below a quarter are noise.
+
+${parts.machine.map((line) => `- ${line}`).join('\n')}
+
+Nightshift ran as it is shipped, with everything on: an answer only after the commit, ten tenants, bundles of at most 200 runs, roles with
+row-level security, two audit rows a run, partitioned history. The peers ran at their best documented settings: BullMQ with 100 jobs at once
+and finished jobs removed, its Postgres backend with 20 connections, pg-boss in batches of 100 with \`burstWhenBatchFull\`, two local workers
+and LISTEN/NOTIFY, graphile-worker with the configuration of its performance page (24 jobs at once, a local queue of 500, completions in
+batches). \`pg-boss-batch\` is pg-boss whose handler changes the rows of its batch in one statement, as a Nightshift bundle does. None of the
+peers keeps a record of who asked for a job, whose it was, and what became of each attempt.
+
+## What must hold
+
+${parts.text}
+`;
+  writeFileSync(PAGE, page);
+  return PAGE;
+}
