@@ -5,8 +5,7 @@ import { errorClass } from './errors.ts';
 import type { Dispatch, ExecuteDeps } from './execute/execution.ts';
 import { executeLong, type LongRunsInHand } from './execute/long.ts';
 import { executeShort } from './execute/short.ts';
-import { countCrashes } from './record.ts';
-import { endCrashLoops } from './recover.ts';
+import { recordCrashes } from './recover.ts';
 import { queuePrefix, SCHEDULES_QUEUE } from './redis-names.ts';
 
 /** A worker that does not renew its lock for so long is taken for dead and its job given to another, ms. */
@@ -20,7 +19,7 @@ export interface ConsumeDeps extends ExecuteDeps {
   /** A mirror of a retry or a schedule fired. */
   readonly wakeClock: () => void;
   /** A slot of the queue is free again. */
-  readonly freed: (queue: string) => void;
+  readonly freed: (queue: string, slots: number) => void;
 }
 
 /** Message is the error's class alone: Redis and Bull Board must not show what a message may say. */
@@ -63,6 +62,7 @@ export function consumeQueue(
   return listenTo(
     deps,
     queue.name,
+    slots,
     new BullWorker<DispatchData>(queue.name, (job) => guarded(process, job), options(deps, queue.name, slots)),
   );
 }
@@ -73,7 +73,7 @@ export function consumeSchedules(deps: ConsumeDeps): BullWorker {
     ...options(deps, SCHEDULES_QUEUE, 1),
     settings: SCHEDULER_SETTINGS,
   });
-  return listenTo(deps, SCHEDULES_QUEUE, worker);
+  return listenTo(deps, SCHEDULES_QUEUE, 1, worker);
 }
 
 function options(deps: ConsumeDeps, queue: string, slots: number) {
@@ -91,7 +91,7 @@ function options(deps: ConsumeDeps, queue: string, slots: number) {
   };
 }
 
-function listenTo(deps: ConsumeDeps, queue: string, worker: BullWorker): BullWorker {
+function listenTo(deps: ConsumeDeps, queue: string, slots: number, worker: BullWorker): BullWorker {
   let last = '';
   worker.on('error', (error) => {
     if (error.message === last) return;
@@ -101,8 +101,8 @@ function listenTo(deps: ConsumeDeps, queue: string, worker: BullWorker): BullWor
   worker.on('ready', () => {
     last = '';
   });
-  worker.on('completed', () => deps.freed(queue));
-  worker.on('failed', () => deps.freed(queue));
+  worker.on('completed', () => deps.freed(queue, slots));
+  worker.on('failed', () => deps.freed(queue, slots));
   return worker;
 }
 
@@ -117,12 +117,11 @@ async function guarded(process: (job: Job<DispatchData>) => Promise<void>, job: 
 
 /** BullMQ hands the job out again: its worker died. The crash is committed before anything else may kill this one too. */
 async function afterCrash(deps: ConsumeDeps, queue: string, dispatch: Dispatch): Promise<void> {
-  const crashed = await countCrashes(deps.ops, { dispatchId: dispatch.id, ids: dispatch.runs });
+  const crashed = await recordCrashes(deps, { dispatchId: dispatch.id, ids: dispatch.runs });
   if (crashed.length > 0)
     deps.log.warn(
       { queue, runs: crashed.map((run) => run.id) },
       'their worker died; the runs are queued again, each alone',
     );
-  await endCrashLoops(deps, crashed);
   deps.wake([queue]);
 }

@@ -37,7 +37,7 @@ export interface Pass {
   readonly dispatches: readonly NewDispatch[];
   /** Dispatches that wait in Redis past their bound and are to start next. */
   readonly lifts: readonly string[];
-  /** True when queued runs may be left that had room. */
+  /** True when queued runs are left that wait for room. */
   readonly more: boolean;
 }
 
@@ -66,7 +66,10 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
     let cursor: string | null = null;
     for (const priority of state.waiting) {
       const room = window - (state.inHand[priority] ?? 0) - (priority === state.waiting[0] ? late.bundles.length : 0);
-      if (room <= 0) break;
+      if (room <= 0) {
+        more = true;
+        break;
+      }
       const tenants = await tenantsInTurn(client, queue, priority, {
         cursor: state.tenantCursor,
         limit: room,
@@ -92,7 +95,7 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
       cursor = made.at(-1)?.[0]?.tenantId ?? cursor;
       const left = found.length >= each || candidates.length > made.flat().length;
       floors.set(queue, priority, found, new Set(made.flat().map((run) => run.id)), left);
-      more ||= made.length > 0 && left;
+      more ||= left;
       // Less urgent runs wait in Postgres while more urgent ones do: in Redis they could only be overtaken.
       if (left) break;
     }

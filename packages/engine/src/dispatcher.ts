@@ -10,11 +10,17 @@ import type { Tenants } from './tenants.ts';
 const POLL_MS = 500;
 /** Another process is making the pass: what it may have missed is looked for after this, ms. */
 const AFTER_OTHER_MS = 25;
+/** Under a backlog a pass is made when this share of the slots has come free, since a pass costs as much for one as for many. */
+const REFILL_AT = 0.5;
+/** … or when none has come free for so long, ms. */
+const REFILL_AFTER_MS = 10;
 /** Share of the newest measurement in a job's running mean. */
 const NEWEST = 0.2;
 
 export interface Dispatcher {
   wake(queues: Iterable<string>): void;
+  /** A dispatch of the queue ended in this process, which has so many slots for it. */
+  freed(queue: string, slots: number): void;
   /** A run of this job took so long, ms. */
   measured(job: string, msPerRun: number): void;
   stop(): Promise<void>;
@@ -29,6 +35,8 @@ export function createDispatcher(deps: {
   log: Logger;
 }): Dispatcher {
   const means = new Map<string, number>();
+  const backlog = new Map<string, boolean>();
+  const freed = new Map<string, { count: number; timer: NodeJS.Timeout }>();
   const kinds = new Map(deps.catalogue.queues.map((queue) => [queue.name, queue.kind]));
   const pass = createPass({
     ops: deps.ops,
@@ -44,6 +52,7 @@ export function createDispatcher(deps: {
     const made = await pass(queue);
     if (made === null) return AFTER_OTHER_MS;
     if (made.lifts.length > 0) await deps.broker.lift(queue, made.lifts).catch(() => undefined);
+    backlog.set(queue, made.more);
     if (made.dispatches.length === 0) return POLL_MS;
     try {
       await deps.broker.add(queue, made.dispatches, slugOf);
@@ -58,7 +67,8 @@ export function createDispatcher(deps: {
       );
       return POLL_MS;
     }
-    return made.more ? 0 : POLL_MS;
+    // Runs that are left wait for room: `freed` tells.
+    return POLL_MS;
   }
 
   const loops = new Map<string, Loop>();
@@ -72,11 +82,28 @@ export function createDispatcher(deps: {
     wake(queues) {
       for (const queue of queues) loops.get(queue)?.wake();
     },
+    freed(queue, slots) {
+      if (backlog.get(queue) !== true) return;
+      const known = freed.get(queue);
+      const count = (known?.count ?? 0) + 1;
+      clearTimeout(known?.timer);
+      if (count >= slots * REFILL_AT) {
+        freed.delete(queue);
+        loops.get(queue)?.wake();
+        return;
+      }
+      const timer = setTimeout(() => {
+        freed.delete(queue);
+        loops.get(queue)?.wake();
+      }, REFILL_AFTER_MS);
+      freed.set(queue, { count, timer });
+    },
     measured(job, msPerRun) {
       const mean = means.get(job);
       means.set(job, mean === undefined ? msPerRun : mean * (1 - NEWEST) + msPerRun * NEWEST);
     },
     async stop() {
+      for (const { timer } of freed.values()) clearTimeout(timer);
       await Promise.all([...loops.values()].map((loop) => loop.stop()));
     },
   };

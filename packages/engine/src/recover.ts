@@ -6,7 +6,7 @@ import type { Broker } from './broker.ts';
 import type { Catalogue } from './catalogue.ts';
 import { CrashLoopError, errorClass } from './errors.ts';
 import { createLoop, type Loop } from './loop.ts';
-import { countCrashes, endRuns, type Held, MAX_CRASHES } from './record.ts';
+import { countCrashes, type End, endRuns, type Held, MAX_CRASHES } from './record.ts';
 import { incarnationKey } from './redis-names.ts';
 import type { RunStatus } from './run-status.ts';
 import { endParent, parentsLeft } from './shard.ts';
@@ -28,31 +28,42 @@ export interface RecoverDeps {
   readonly announce: (ended: readonly (readonly [string, RunStatus])[]) => void;
 }
 
-/** Rows that a crash left in hand, with their new count: at `MAX_CRASHES` they end, with an alert. */
-export async function endCrashLoops(
+type Crashed = Awaited<ReturnType<typeof countCrashes>>;
+
+/**
+ * Counts a crash for the rows that `where` picks and puts them back; those that reached `MAX_CRASHES` end instead, with an alert. One
+ * transaction: a run that was put back first could be handed out, and kill once more, before it ended.
+ */
+export async function recordCrashes(
   deps: Pick<RecoverDeps, 'ops' | 'announce' | 'log'>,
-  crashed: Awaited<ReturnType<typeof countCrashes>>,
-): Promise<void> {
-  const looping = crashed.filter((run) => run.crashes >= MAX_CRASHES);
+  where: Parameters<typeof countCrashes>[1],
+): Promise<Crashed> {
+  const { crashed, ended } = await inTransaction(deps.ops, [], async (client) => {
+    const counted = await countCrashes(client, where);
+    const looping = counted.filter((run) => run.crashes >= MAX_CRASHES);
+    if (looping.length === 0) return { crashed: counted, ended: [] };
+    const ids = await endRuns(client, looping.map(crashLoopEnd), { worker: null, bundleSize: null });
+    return { crashed: counted, ended: looping.filter((run) => ids.has(run.id)) };
+  });
+  await reportCrashLoops(deps, ended);
+  return crashed;
+}
+
+function crashLoopEnd(run: Held & { crashes: number }): End {
+  const error = new CrashLoopError(run.crashes);
+  return {
+    ...run,
+    outcome: 'failed',
+    result: null,
+    errorClass: errorClass(error),
+    errorMessage: error.message,
+    durationMs: null,
+  };
+}
+
+async function reportCrashLoops(deps: Pick<RecoverDeps, 'ops' | 'announce' | 'log'>, looping: Crashed): Promise<void> {
   if (looping.length === 0) return;
-  const ended = await inTransaction(deps.ops, [], (client) =>
-    endRuns(
-      client,
-      looping.map((run) => {
-        const error = new CrashLoopError(run.crashes);
-        return {
-          ...(run as Held),
-          outcome: 'failed',
-          result: null,
-          errorClass: errorClass(error),
-          errorMessage: error.message,
-          durationMs: null,
-        };
-      }),
-      { worker: null, bundleSize: null },
-    ),
-  );
-  deps.announce([...ended].map((id) => [id, 'failed']));
+  deps.announce(looping.map((run) => [run.id, 'failed']));
   for (const run of looping) {
     deps.log.error({ job: run.job, runId: run.id, crashes: run.crashes }, '[JOB FAILURE] the run kills its workers');
     await raiseAlert(deps.ops, {
@@ -87,13 +98,12 @@ async function leftParents(deps: RecoverDeps): Promise<void> {
 }
 
 async function expiredLeases(deps: RecoverDeps): Promise<void> {
-  const crashed = await countCrashes(deps.ops, 'expired-leases');
+  const crashed = await recordCrashes(deps, 'expired-leases');
   if (crashed.length === 0) return;
   deps.log.warn(
     { runs: crashed.map((run) => run.id) },
     'leases expired: their workers died; the runs are queued again at their checkpoints',
   );
-  await endCrashLoops(deps, crashed);
   deps.wake(new Set(crashed.map((run) => run.queue)));
 }
 

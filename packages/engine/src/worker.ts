@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { setTimeout as wait } from 'node:timers/promises';
 import { createPool, type Pool, schemaVersion } from '@nightshift/db';
 import type { Worker as BullWorker } from 'bullmq';
 import type { Logger } from 'pino';
@@ -54,6 +55,11 @@ export interface RunningWorker {
 const DEFAULT_SLOTS = { short: 8, long: 4 };
 const HEARTBEAT_MS = 5_000;
 const GRACE_MS = 30_000;
+/** How long a stop waits for connections that are still in use, ms. */
+const LAST_CONNECTIONS_MS = 1_000;
+/** Longest statement of the loops, ms, and how long they wait for a silent server: a half-open connection must not hold them up. */
+const LOOP_STATEMENT_MS = 10_000;
+const LOOP_SILENCE_MS = 12_000;
 /** Beside a connection for each slot and its lease: the loops. */
 const LOOP_CONNECTIONS = 8;
 
@@ -84,6 +90,8 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     role: 'ns_ops',
     max: Math.max(2, poolMax - appMax),
     name: 'nightshift-worker-ops',
+    statementTimeoutMs: LOOP_STATEMENT_MS,
+    queryTimeoutMs: LOOP_SILENCE_MS,
     onIdleError,
   });
   try {
@@ -155,7 +163,7 @@ async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts):
     shutdown: shutdown.signal,
     measured: dispatcher.measured,
     wakeClock: () => clock.wake(),
-    freed: (queue) => dispatcher.wake([queue]),
+    freed: dispatcher.freed,
   }; // biome-ignore format: names alone
   await heartbeat(ops, id, options, slots);
   const workers = [
@@ -182,7 +190,8 @@ async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts):
       await broker.close();
       subscriber.disconnect();
       redis.disconnect();
-      await Promise.all([app.end(), ops.end()]);
+      // A handler that did not stop keeps its connection for ever; its transaction ends with the process, or by its own limit.
+      await Promise.race([Promise.all([app.end(), ops.end()]), wait(LAST_CONNECTIONS_MS, undefined, { ref: false })]);
       log.info('worker stopped');
     },
   };
