@@ -316,8 +316,8 @@ export async function releaseLong(client: SqlClient, held: Held, worker: string)
 export const MAX_CRASHES = 3;
 
 /**
- * Counts a crash for rows that their worker left in hand and puts them back as lone runs; commits by itself, so that even the death of
- * this worker leaves the count. `where` picks the rows. Resolves to the rows with their new count; at `MAX_CRASHES` end them.
+ * Counts a crash for rows that their worker left in hand and puts them back as lone runs. `where` picks the rows. Resolves to the rows with
+ * their new count; the caller ends those at `MAX_CRASHES` in the same transaction.
  */
 export async function countCrashes(
   client: SqlClient,

@@ -178,21 +178,27 @@ async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts):
   });
   log.info({ queues: catalogue.queues.map((queue) => queue.name), slots }, 'worker started');
 
+  let stopped: Promise<void> | null = null;
+  async function stop(graceMs: number): Promise<void> {
+    await ops.query('UPDATE ops.workers SET stopping = true WHERE id = $1', [id]).catch(() => undefined);
+    const closing = closeAll(workers, graceMs, log);
+    shutdown.abort();
+    await Promise.all([closing, dispatcher.stop(), ...loops.map((loop) => loop.stop()), listener.stop()]);
+    await ops.query('DELETE FROM ops.workers WHERE id = $1', [id]).catch(() => undefined);
+    await broker.close();
+    subscriber.disconnect();
+    redis.disconnect();
+    // A handler that did not stop keeps its connection for ever; its transaction ends with the process, or by its own limit.
+    await Promise.race([Promise.all([app.end(), ops.end()]), wait(LAST_CONNECTIONS_MS, undefined, { ref: false })]);
+    log.info('worker stopped');
+  }
+
   return {
     id,
     consuming: Promise.all(workers.map((worker) => worker.waitUntilReady())).then(() => undefined),
-    async stop(graceMs = GRACE_MS) {
-      await ops.query('UPDATE ops.workers SET stopping = true WHERE id = $1', [id]).catch(() => undefined);
-      const closing = closeAll(workers, graceMs, log);
-      shutdown.abort();
-      await Promise.all([closing, dispatcher.stop(), ...loops.map((loop) => loop.stop()), listener.stop()]);
-      await ops.query('DELETE FROM ops.workers WHERE id = $1', [id]).catch(() => undefined);
-      await broker.close();
-      subscriber.disconnect();
-      redis.disconnect();
-      // A handler that did not stop keeps its connection for ever; its transaction ends with the process, or by its own limit.
-      await Promise.race([Promise.all([app.end(), ops.end()]), wait(LAST_CONNECTIONS_MS, undefined, { ref: false })]);
-      log.info('worker stopped');
+    stop(graceMs = GRACE_MS) {
+      stopped ??= stop(graceMs);
+      return stopped;
     },
   };
 }

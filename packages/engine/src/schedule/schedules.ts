@@ -75,20 +75,22 @@ export function createSchedules(
     actor: string,
     action: string,
     details: object,
-    apply: (client: PoolClient, row: ScheduleRow) => Promise<void>,
+    apply: (client: PoolClient, row: ScheduleRow & { readonly now: Date }) => Promise<void>,
   ): Promise<void> {
     if (!isUuid(id)) throw new UnknownScheduleError(id);
     const queues = await storeErrors(() =>
       inTransaction(deps.ops, [], async (client) => {
-        const { rows } = await client.query<ScheduleRow & { now: Date }>(
+        const { rows } = await client.query<ScheduleRow & { now: Date; enabled: boolean }>(
           'SELECT *, clock_timestamp() AS now FROM ops.schedules WHERE id = $1 FOR UPDATE',
           [id],
         );
         const [row] = rows;
         if (row === undefined) throw new UnknownScheduleError(id);
-        // What was due until now was due under the version in force until now.
+        // What was due until now was due under the version in force until now; while it was disabled, nothing was.
         const fired =
-          row.next_due_at <= row.now ? await fireSchedules(deps, client, [row], row.now) : new Set<string>();
+          row.enabled && row.next_due_at <= row.now
+            ? await fireSchedules(deps, client, [row], row.now)
+            : new Set<string>();
         await apply(client, row);
         await client.query(`INSERT INTO ops.audit_log (actor, action, details) VALUES ($1, $2, $3)`, [
           actor,
@@ -177,7 +179,7 @@ export function createSchedules(
             p.priority ? priorityNumber(p.priority) : null,
             p.options === undefined ? null : JSON.stringify(p.options),
             p.tenants === undefined ? null : JSON.stringify(p.tenants),
-            nextInstant(cron, zone, new Date()),
+            nextInstant(cron, zone, row.now),
           ],
         );
       });
