@@ -13,6 +13,8 @@ const PROMOTED_A_PASS = 5_000;
 const UNBLOCK_EVERY_MS = 1_000;
 /** The loop never sleeps longer: what Redis would have told it, it finds by itself. */
 const LONGEST_SLEEP_MS = 500;
+/** Nor shorter: what is due may be in another worker's hands just now. */
+const SHORTEST_SLEEP_MS = 5;
 
 export interface ClockDeps {
   readonly ops: Pool;
@@ -35,6 +37,8 @@ export interface Clock extends Loop {
 export function createClock(deps: ClockDeps): Clock {
   const now = deps.now ?? (() => databaseNow(deps.ops));
   let unblockedAt = 0;
+  // A schedule that nobody here fires may be long overdue: it is no reason to wake.
+  const fired = deps.fireSchedules ? deps.catalogue.jobs.map((job) => job.name) : [];
 
   async function fire(): Promise<number> {
     const at = await now();
@@ -67,10 +71,11 @@ export function createClock(deps: ClockDeps): Clock {
   async function sleepMs(): Promise<number> {
     const { rows } = await deps.ops.query<{ ms: number | null }>({
       name: 'ns-next-due',
-      text: `SELECT (extract(epoch FROM least((SELECT min(next_due_at) FROM ops.schedules WHERE enabled), (SELECT min(due_at) FROM ops.open_runs WHERE state = 'scheduled'))
-        - clock_timestamp()) * 1000)::float8 AS ms`,
+      text: `SELECT (extract(epoch FROM least((SELECT min(next_due_at) FROM ops.schedules WHERE enabled AND job = ANY ($1)),
+        (SELECT min(due_at) FROM ops.open_runs WHERE state = 'scheduled')) - clock_timestamp()) * 1000)::float8 AS ms`,
+      values: [fired],
     });
-    return Math.min(LONGEST_SLEEP_MS, Math.max(1, Math.ceil(rows[0]?.ms ?? LONGEST_SLEEP_MS)));
+    return Math.min(LONGEST_SLEEP_MS, Math.max(SHORTEST_SLEEP_MS, Math.ceil(rows[0]?.ms ?? LONGEST_SLEEP_MS)));
   }
 
   const loop = createLoop('clock', deps.log, async () => {
