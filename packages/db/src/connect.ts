@@ -23,6 +23,25 @@ export interface PoolOptions {
   readonly onIdleError?: (error: Error) => void;
 }
 
+/** True when pg gave up waiting: the server, or the way to it, has been silent for `queryTimeoutMs`. The query still occupies its connection. */
+export function isSilence(error: unknown): boolean {
+  return error instanceof Error && error.message === 'Query read timeout';
+}
+
+/**
+ * Where one connection is half-open, those that lie idle are too, and each would cost its next user the whole timeout: all of them are
+ * closed.
+ */
+function closeIdleOnSilence(pool: pg.Pool): void {
+  const idle = new Set<pg.PoolClient>();
+  pool.on('acquire', (client) => idle.delete(client));
+  pool.on('remove', (client) => idle.delete(client));
+  pool.on('release', (error, client) => {
+    if (!error) idle.add(client);
+    else if (isSilence(error)) for (const other of idle) (other as unknown as pg.Client).connection.stream.destroy();
+  });
+}
+
 /**
  * A pool whose every connection acts as one role, with every time limit set (a default of 0 means "wait for ever").
  * Errors: connecting takes at most 2 s, then rejects.
@@ -51,6 +70,7 @@ export function createPool(options: PoolOptions): pg.Pool {
       .join(' '),
   });
   pool.on('error', options.onIdleError ?? (() => undefined));
+  closeIdleOnSilence(pool);
   return pool;
 }
 
