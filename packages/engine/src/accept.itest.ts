@@ -303,3 +303,39 @@ describe('acceptIn', () => {
     expect(await openRuns()).toEqual([]);
   });
 });
+
+describe('acceptMany', () => {
+  it('accepts all in order, in one transaction', async () => {
+    const requests = Array.from({ length: 2_500 }, (_, i) => ({
+      job: 'tiny.echo',
+      tenant: slug,
+      input: { text: `${i}` },
+    }));
+    const accepted = await engine.producer.acceptMany(requests, 'test');
+    const { rows } = await engine.store.admin.query<{ id: string; text: string; transactions: number }>(
+      `SELECT id, input ->> 'text' AS text, count(*) OVER (PARTITION BY xmin::text)::integer AS transactions FROM ops.open_runs WHERE tenant_id = $1`,
+      [tenant],
+    );
+    const texts = new Map(rows.map((row) => [row.id, row.text]));
+    expect(accepted.map((run) => texts.get(run.id))).toEqual(requests.map((request) => request.input.text));
+    expect(rows.every((row) => row.transactions === 2_500)).toBe(true);
+  });
+
+  it('accepts none when one is not valid', async () => {
+    const good = { job: 'tiny.echo', tenant: slug, input: {} };
+    const many = engine.producer.acceptMany([good, { ...good, input: { unknown: 1 } }], 'test');
+    await expect(many).rejects.toBeInstanceOf(InvalidInputError);
+    expect(await openRuns()).toEqual([]);
+  });
+
+  it('joins by key and by open run, also among its own', async () => {
+    const keyed = { job: 'tiny.echo', tenant: slug, input: {}, idempotency: key(`many-${slug}`) };
+    const scheduled = { job: 'tiny.nightly', tenant: slug, input: {} };
+    const [first, second, third, fourth] = await engine.producer.acceptMany(
+      [keyed, keyed, scheduled, scheduled],
+      'test',
+    );
+    expect([first?.joined, second?.joined, third?.joined, fourth?.joined]).toEqual([false, true, false, true]);
+    expect([second?.id, fourth?.id]).toEqual([first?.id, third?.id]);
+  });
+});

@@ -42,6 +42,8 @@ export interface AcceptDeps {
 /** Two flights keep Postgres busy while the next batch gathers; more would only make batches smaller. */
 const FLIGHTS = 2;
 const BATCH = 1_000;
+/** Runs of one `acceptMany` in a statement. */
+const MANY_A_STATEMENT = 1_000;
 
 interface Waiting {
   readonly run: NewRun;
@@ -124,6 +126,39 @@ export function createAccept(deps: AcceptDeps) {
     });
   }
 
+  /** Prepares many; what their jobs and tenants have in common is looked up once. */
+  async function prepareAll(requests: readonly AcceptRequest[], actor: string): Promise<NewRun[]> {
+    const shared = new Map<string, Promise<{ tenantId: string; options: RunOptions }>>();
+    const runs: NewRun[] = [];
+    for (const request of requests) {
+      const job = deps.catalogue.get(request.job);
+      const key = `${job.name} ${request.tenant ?? ''}`;
+      let found = shared.get(key);
+      if (found === undefined) {
+        found = storeErrors(async () => {
+          const { id: tenantId } = await deps.tenants.resolve(job, request.tenant);
+          return { tenantId, options: await deps.settings.effective(job, tenantId, {}) };
+        });
+        shared.set(key, found);
+      }
+      const { tenantId, options } = await found;
+      const { input, priority, dueAt, idempotency } = request;
+      runs.push(
+        newRun({
+          job,
+          tenantId,
+          actor,
+          options: { ...options, ...request.options },
+          input,
+          priority,
+          dueAt,
+          idempotency,
+        }),
+      );
+    }
+    return runs;
+  }
+
   return {
     /**
      * Resolves once the run is committed. Errors: `UnknownJobError`, `UnknownTenantError`, `InvalidInputError`,
@@ -145,8 +180,33 @@ export function createAccept(deps: AcceptDeps) {
       if (!accepted.joined) await client.query('SELECT pg_notify($1, $2)', [PG_WAKE_CHANNEL, run.queue]);
       return accepted;
     },
-    /** Runs that were accepted before and are inserted as they are, in one transaction of the caller's. */
-    insertOrJoin,
+    /**
+     * Many at once, in order, all of them or none, in one transaction. Errors: those of `accept`, for the first request that has one.
+     */
+    async acceptMany(requests: readonly AcceptRequest[], actor: string): Promise<Accepted[]> {
+      const runs = await prepareAll(requests, actor);
+      const accepted = await storeErrors(() =>
+        inTransaction(deps.ops, [], async (client) => {
+          const made = new Map<string, NewRun['state']>();
+          for (let i = 0; i < runs.length; i += MANY_A_STATEMENT) {
+            for (const [id, state] of await insertRuns(client, runs.slice(i, i + MANY_A_STATEMENT)))
+              made.set(id, state);
+          }
+          const all: Accepted[] = [];
+          for (const run of runs) {
+            const status = made.get(run.id);
+            all.push(
+              status === undefined
+                ? await insertOrJoin(client, run)
+                : { id: run.id, status, joined: false, tenantId: run.tenantId },
+            );
+          }
+          return all;
+        }),
+      );
+      deps.wake(new Set(runs.map((run) => run.queue)));
+      return accepted;
+    },
   };
 }
 

@@ -7,10 +7,12 @@ import type { Catalogue } from './catalogue.ts';
 import { createControl } from './control.ts';
 import type { DefinedJob, TenantRef } from './define-job.ts';
 import { createJobSettings } from './job-settings.ts';
+import { createPauses, type Pauses } from './limits/pauses.ts';
 import { connectProducer } from './redis-connect.ts';
 import { cancelChannel, DEFAULT_NAMESPACE, wakeChannel } from './redis-names.ts';
 import type { RunStatus } from './run-status.ts';
-import { createSchedules, type SchedulePatch } from './schedule/schedules.ts';
+import type { CronRights, SchedulePatch } from './schedule/schedule-input.ts';
+import { createSchedules, type Schedules } from './schedule/schedules.ts';
 import { type Cause, createStart, type Started } from './start.ts';
 import { createTenants } from './tenants.ts';
 
@@ -32,6 +34,8 @@ export interface Producer {
   accept(request: AcceptRequest, actor: string): Promise<Accepted>;
   /** In the caller's transaction: accepted when that commits. */
   acceptIn(client: PoolClient, request: AcceptRequest, actor: string): Promise<Accepted>;
+  /** Many at once, in order, all of them or none. */
+  acceptMany(requests: readonly AcceptRequest[], actor: string): Promise<Accepted[]>;
   /** A run for each tenant under one trigger, all or none. */
   start(cause: Cause, actor: string): Promise<Started>;
   /** Resolves to id → how it ended, when all have or the time is up. */
@@ -55,9 +59,14 @@ export interface Producer {
   ): Promise<Accepted>;
   resolveTenant(job: DefinedJob, idOrSlug: string | null): Promise<TenantRef>;
   tenants(system: string): Promise<readonly TenantRef[]>;
+  /** Keeps a queue, a job or a tenant from starting runs; see `createPauses`. */
+  readonly pause: Pauses['pause'];
+  readonly resume: Pauses['resume'];
   pauseSchedule(id: string, actor: string): Promise<void>;
   resumeSchedule(id: string, actor: string): Promise<void>;
-  editSchedule(id: string, patch: SchedulePatch, actor: string): Promise<void>;
+  editSchedule(id: string, patch: SchedulePatch, actor: string, rights?: CronRights): Promise<void>;
+  /** Own schedules of tenants, previews, back-fills; see `createSchedules`. */
+  readonly schedules: Schedules;
   syncSchedules(): Promise<void>;
   /** Bounded at 1.5 s. */
   redisState(): Promise<'ok' | 'down'>;
@@ -94,7 +103,7 @@ export function createProducer(options: ProducerOptions): Producer {
   };
   const tenants = createTenants(ops);
   const settings = createJobSettings(ops);
-  const { accept, acceptIn } = createAccept({ ops, catalogue, tenants, settings, wake });
+  const { accept, acceptIn, acceptMany } = createAccept({ ops, catalogue, tenants, settings, wake });
   const control = createControl({
     ops,
     catalogue,
@@ -102,13 +111,15 @@ export function createProducer(options: ProducerOptions): Producer {
     announce: createAnnouncer(redis, namespace),
     requestCancel: (runId) => publish(cancelChannel(namespace), runId),
   });
-  const schedules = createSchedules({ ops, catalogue, settings, log, wake });
+  const schedules = createSchedules({ ops, catalogue, tenants, settings, log, wake });
+  const pauses = createPauses({ ops, catalogue, wake });
   const waiters = createWaiters({ ops, redisUrl: options.redisUrl, namespace, log });
   return {
     pools: { app, ops },
     catalogue,
     accept,
     acceptIn,
+    acceptMany,
     start: createStart({ ops, catalogue, tenants, settings, wake }),
     waitFor: waiters.waitFor,
     cancel: control.cancel,
@@ -116,10 +127,13 @@ export function createProducer(options: ProducerOptions): Producer {
     replay: control.replay,
     resolveTenant: tenants.resolve,
     tenants: tenants.list,
+    pause: pauses.pause,
+    resume: pauses.resume,
     pauseSchedule: schedules.pause,
     resumeSchedule: schedules.resume,
     editSchedule: schedules.edit,
-    syncSchedules: schedules.sync,
+    schedules,
+    syncSchedules: () => schedules.sync(),
     async redisState() {
       const pong = redis.status === 'ready' ? await redis.ping().catch(() => null) : null;
       return pong === 'PONG' ? 'ok' : 'down';
