@@ -24,6 +24,7 @@ import { alertRoutes } from './routes/alerts.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { processRouter } from './routes/process.ts';
+import { queueRoutes } from './routes/queues.ts';
 import { runRoutes } from './routes/runs.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
 import { tenantRoutes } from './routes/tenants.ts';
@@ -88,6 +89,7 @@ function endpointsOf(producer: Producer): Endpoint[] {
     ...auditRoutes(deps),
     ...alertRoutes(deps),
     ...tenantRoutes(deps),
+    ...queueRoutes(deps),
   ];
 }
 

@@ -5,6 +5,7 @@ import { importCommand } from './commands/import.ts';
 import { jobsCommand } from './commands/jobs.ts';
 import { migrateCommand } from './commands/migrate.ts';
 import { nightCommand } from './commands/night.ts';
+import { queuesCommand } from './commands/queues.ts';
 import { runCommand } from './commands/run.ts';
 import { runsCommand } from './commands/runs.ts';
 import { schedulesCommand } from './commands/schedules.ts';
@@ -26,6 +27,7 @@ export function buildProgram(cli: Cli): Command {
     runCommand,
     runsCommand,
     schedulesCommand,
+    queuesCommand,
     tokenCommand,
     importCommand,
     seedCommand,

@@ -1,6 +1,7 @@
 export type { Accepted, AcceptRequest } from './accept.ts';
 export type { AuditEvent, Refusal } from './audit/append.ts';
 export { redisOptions } from './broker.ts';
+export { PAUSE_KINDS, type PauseKind, type PauseView } from './limits/pauses.ts';
 export { createProducer, type Producer, type ProducerOptions } from './producer.ts';
 export * from './query/index.ts';
 export { cancelChannel, DEFAULT_NAMESPACE, queuePrefix, SCHEDULES_QUEUE } from './redis-names.ts';

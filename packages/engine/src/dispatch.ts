@@ -15,6 +15,7 @@ import {
   waitedTooLong,
 } from './dispatch-queries.ts';
 import { newId } from './id.ts';
+import { PASS_LOCK } from './limits/pass-lock.ts';
 import { priorityName, WAITING_BOUND_MS } from './priority.ts';
 
 /** Dispatches of one priority that Redis may hold, a live slot: enough that no slot waits for the next pass. */
@@ -162,7 +163,7 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
 async function isOurTurn(client: PoolClient, queue: string): Promise<boolean> {
   const { rows } = await client.query<{ ours: boolean }>({
     name: 'ns-pass-lock',
-    text: `SELECT pg_try_advisory_xact_lock(hashtext('nightshift.pass'), hashtext($1)) AS ours`,
+    text: `SELECT pg_try_advisory_xact_lock(${PASS_LOCK}, hashtext($1)) AS ours`,
     values: [queue],
   });
   return rows[0]?.ours === true;

@@ -37,6 +37,14 @@ export class UnknownTenantError extends NightshiftError {
   }
 }
 
+export class UnknownQueueError extends NightshiftError {
+  readonly suggestion: string | null;
+  constructor(queue: string, suggestion: string | null) {
+    super('unknown-queue', `There is no queue '${queue}'.${suggestion ? ` Did you mean '${suggestion}'?` : ''}`);
+    this.suggestion = suggestion;
+  }
+}
+
 export class UnknownRunError extends NightshiftError {
   constructor(id: string) {
     super('unknown-run', `There is no run '${id}'.`);

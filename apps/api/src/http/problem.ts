@@ -76,7 +76,7 @@ function shown(problem: FieldProblem): FieldProblem {
 const RETRY_AFTER_SECONDS = 5;
 
 const STATUS_OF: Readonly<Record<string, number>> = {
-  'invalid-input': 422, 'unknown-job': 404, 'unknown-tenant': 404, 'unknown-run': 404, 'unknown-schedule': 404, 'run-state': 409,
+  'invalid-input': 422, 'unknown-job': 404, 'unknown-tenant': 404, 'unknown-queue': 404, 'unknown-run': 404, 'unknown-schedule': 404, 'run-state': 409,
   'idempotency-conflict': 422, 'store-unavailable': 503,
 }; // biome-ignore format: a table
 
@@ -110,6 +110,10 @@ function fromEngine(error: NightshiftError, status: number): ProblemError {
     }
     case 'unknown-tenant':
       return new ProblemError(404, 'unknown-tenant', 'There is no such tenant in the system of this job.', {
+        cause: error,
+      });
+    case 'unknown-queue':
+      return new ProblemError(404, 'unknown-queue', 'There is no such queue. GET /v1/queues lists them.', {
         cause: error,
       });
     case 'unknown-run':

@@ -1,5 +1,5 @@
 import { PRIORITIES } from '@nightshift/engine';
-import { OPEN_STATES, RUN_OUTCOMES } from '@nightshift/engine/accept';
+import { OPEN_STATES, PAUSE_KINDS, RUN_OUTCOMES } from '@nightshift/engine/accept';
 import { z } from 'zod';
 
 const instant = z.iso.datetime().describe('UTC, ISO 8601.');
@@ -184,6 +184,46 @@ export const jobDetailSchema = jobSchema
 export const tenantSchema = z
   .strictObject({ id, system: z.string(), slug: z.string(), name: z.string(), zone: z.string() })
   .meta({ id: 'Tenant' });
+
+export const pauseSchema = z
+  .strictObject({
+    kind: z.enum(PAUSE_KINDS),
+    key: z.string().describe('Name of the queue or job; id of the tenant.'),
+    by: z.string(),
+    reason: z.string().nullable(),
+    at: instant,
+  })
+  .meta({ id: 'PauseInForce' });
+
+const depthFields = {
+  waiting: z.int().describe('Due and not yet handed out.'),
+  oldestWaitingSeconds: z.number(),
+  scheduled: z.int().describe('Due later: delayed, put off or to be retried.'),
+  blocked: z.int().describe('Waiting for another run.'),
+  dispatched: z.int().describe('In Redis, or in the hands of a worker.'),
+  running: z.int(),
+};
+
+export const queueSchema = z
+  .strictObject({
+    queue: z.string(),
+    kind: z.enum(['short', 'long']),
+    ...depthFields,
+    slots: z.int().describe('Of live workers.'),
+    workers: z.int(),
+    paused: z.strictObject({ by: z.string(), reason: z.string().nullable(), at: instant }).nullable(),
+    probe: z
+      .strictObject({
+        askedAt: instant,
+        answeredAt: instant.nullable(),
+        worker: z.string().nullable(),
+        seconds: z.number().describe('From asking to the answer; while that is out, so far.'),
+      })
+      .nullable()
+      .describe('The latest sign of life: an empty dispatch that a worker answered.'),
+    byPriority: z.array(z.strictObject({ priority: prioritySchema, ...depthFields })),
+  })
+  .meta({ id: 'Queue' });
 
 export const alertSchema = z
   .strictObject({

@@ -95,6 +95,7 @@ export const openRuns = opsSchema.table('open_runs', {
   tickDate: date('tick_date'),
   cancelRequestedAt: at('cancel_requested_at'),
   cancelActor: text('cancel_actor'),
+  snoozedUntil: at('snoozed_until'),
   actor: text('actor').notNull(),
   options: jsonb('options').notNull(),
   input: jsonb('input').notNull(),
@@ -328,7 +329,22 @@ export const queues = opsSchema.table('queues', {
   queue: text('queue').primaryKey(),
   taken: bigint('taken', { mode: 'number' }).notNull().default(0),
   tenantCursor: uuid('tenant_cursor').notNull().default('00000000-0000-0000-0000-000000000000'),
+  probeAskedAt: at('probe_asked_at'),
+  probeAnsweredAt: at('probe_answered_at'),
+  probeWorker: text('probe_worker'),
 });
+
+/** Starts of whatever has a rate limit, by second. */
+export const limitStarts = opsSchema.table(
+  'limit_starts',
+  {
+    /** `tenant:<id>`, `job:<name>` or `job:<name>:<tenant id>`. */
+    key: text('key').notNull(),
+    second: at('second').notNull(),
+    starts: integer('starts').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.key, table.second] })],
+);
 
 export const broker = opsSchema.table('broker', {
   id: smallint('id').primaryKey().default(1),

@@ -14,6 +14,7 @@ export {
   tickStatistics,
   type WorkerView,
 } from './platform.ts';
+export { listPauses, listProbes, listQueues, type QueueProbe, type QueueView } from './queues.ts';
 export { isStoreUnavailable, type Page, type PageRequest, type Pools } from './read.ts';
 export { findRun, findRuns, listRuns, type RunDetail, type RunFilter, type RunView } from './runs.ts';
 export {

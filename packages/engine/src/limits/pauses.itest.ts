@@ -1,0 +1,72 @@
+import { randomUUID } from 'node:crypto';
+import pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type TestEngine, testEngine } from '../testing/index.ts';
+import { tinyRequest } from '../testing/tiny.ts';
+
+const job = tinyRequest('idle', { handle: async (_ctx, runs) => runs.map(() => ({ ok: null })) });
+let engine: TestEngine;
+let tenant: string;
+beforeAll(async () => {
+  engine = await testEngine({ jobs: [job], workers: 0 });
+  tenant = await engine.store.addTenant('tiny', 'one');
+});
+afterAll(() => engine.close());
+
+/** A run as it stands once it is in Redis. */
+async function dispatched(): Promise<string> {
+  const { id } = await engine.producer.accept({ job: job.name, tenant: 'one', input: {} }, 'test');
+  await engine.store.admin.query(
+    `UPDATE ops.open_runs SET state = 'dispatched', dispatch_id = $2, dispatched_at = clock_timestamp() WHERE id = $1`,
+    [id, randomUUID()],
+  );
+  return id;
+}
+
+async function stateOf(id: string): Promise<unknown> {
+  const { rows } = await engine.store.admin.query('SELECT state, dispatch_id FROM ops.open_runs WHERE id = $1', [id]);
+  return rows[0];
+}
+
+test.each([
+  ['queue', () => 'tiny'],
+  ['job', () => job.name],
+  ['tenant', () => tenant],
+] as const)(
+  'a pause of a %s takes back what waits in Redis, and leaves what a worker has in hand',
+  async (kind, key) => {
+    const [waiting, inHand] = [await dispatched(), await dispatched()];
+    const worker = new pg.Client({ connectionString: engine.store.adminUrl });
+    await worker.connect();
+    await worker.query('BEGIN');
+    await worker.query('SELECT 1 FROM ops.open_runs WHERE id = $1 FOR UPDATE', [inHand]);
+    await engine.producer.pause(kind, key(), 'ada');
+    expect(await stateOf(waiting)).toEqual({ state: 'queued', dispatch_id: null });
+    expect(await stateOf(inHand)).toMatchObject({ state: 'dispatched' });
+    await worker.end();
+    expect(await engine.producer.resume(kind, key(), 'ada')).toBe(true);
+  },
+);
+
+test('a pause waits for the pass under way, so that none starts a run after it', async () => {
+  const pass = new pg.Client({ connectionString: engine.store.adminUrl });
+  await pass.connect();
+  await pass.query('BEGIN');
+  await pass.query(`SELECT pg_advisory_xact_lock(hashtext('nightshift.pass'), hashtext('tiny'))`);
+  let paused = false;
+  const pausing = engine.producer.pause('queue', 'tiny', 'ada').then(() => {
+    paused = true;
+  });
+  await expect
+    .poll(async () => {
+      const { rows } = await engine.store.admin.query(
+        `SELECT count(*)::integer AS n FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`,
+      );
+      return rows[0].n;
+    })
+    .toBeGreaterThan(0);
+  expect(paused).toBe(false);
+  await pass.query('COMMIT');
+  await pausing;
+  await pass.end();
+});
