@@ -2,7 +2,7 @@ import { type AdvancedRepeatOptions, type JobsOptions, Queue, type RedisOptions 
 import type { Redis } from 'ioredis';
 import type { NewDispatch } from './dispatch-queries.ts';
 import { queuePrefix } from './redis-names.ts';
-import { nextInstant } from './schedule/cron.ts';
+import { type DstRule, nextInstant } from './schedule/cron.ts';
 
 /** What a dispatch's BullMQ job carries. Ids and safe labels, never a payload. */
 export interface DispatchData {
@@ -32,8 +32,19 @@ export const SCHEDULER_SETTINGS: AdvancedRepeatOptions = {
   repeatStrategy: (millis, options) =>
     options.pattern === undefined
       ? undefined
-      : nextInstant(options.pattern, options.tz ?? 'UTC', new Date(millis)).getTime(),
+      : nextInstant(options.pattern, options.tz ?? 'UTC', new Date(millis), dstOf(options)).getTime(),
 };
+
+/** How a mirrored schedule repeats. BullMQ keeps the options of a scheduler with each of its jobs and hands them back, unknown ones too. */
+export interface MirrorRepeat {
+  readonly pattern: string;
+  readonly tz: string;
+  readonly dst: DstRule;
+}
+
+function dstOf(options: object): DstRule {
+  return (options as Partial<MirrorRepeat>).dst ?? 'once';
+}
 
 /** Connection options for BullMQ's own clients, from a URL. */
 export function redisOptions(url: string): RedisOptions {

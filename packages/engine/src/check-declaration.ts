@@ -2,7 +2,7 @@ import { distance } from 'fastest-levenshtein';
 import type { Job } from './define-job.ts';
 import { DeclarationError } from './errors.ts';
 import { PRIORITIES } from './priority.ts';
-import { cronProblem, zoneProblem } from './schedule/cron.ts';
+import { cronProblem, DST_RULES, zoneProblem } from './schedule/cron.ts';
 
 const COMMON = [
   'kind', 'name', 'title', 'description', 'scope', 'priority', 'retry', 'schedule', 'typicalMs', 'maxMs', 'input', 'inputVersion',
@@ -77,6 +77,8 @@ function* scheduleProblems(job: Job): Generator<string> {
   if (cron !== null) yield `schedule.cron '${job.schedule.cron}': ${cron}`;
   const zone = job.schedule.zone === 'tenant' ? null : zoneProblem(job.schedule.zone);
   if (zone !== null) yield `schedule.zone '${job.schedule.zone}': ${zone}`;
+  if (job.schedule.dst !== undefined && !DST_RULES.includes(job.schedule.dst))
+    yield `expected schedule.dst ${DST_RULES.join(', ')}, got '${job.schedule.dst}'`;
   if (job.schedule.after === job.name) yield `schedule.after names the job itself`;
 }
 

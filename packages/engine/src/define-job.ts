@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { checkDeclaration } from './check-declaration.ts';
 import type { RetryPolicy } from './policy.ts';
 import type { Priority } from './priority.ts';
+import type { DstRule } from './schedule/cron.ts';
 
 // A list of jobs has inputs and items of different types; `unknown` in a handler's parameters would refuse each of them.
 // biome-ignore lint/suspicious/noExplicitAny: see above
@@ -60,6 +61,8 @@ export interface ScheduleDeclaration {
   readonly cron: string;
   /** IANA name, or `tenant`: each tenant's own zone. */
   readonly zone: string;
+  /** What becomes of a local time that the clock skips or repeats; default `once`. */
+  readonly dst?: DstRule;
   /** What becomes of instants that passed while nothing could run. */
   readonly misfire?: { readonly policy: 'skip' | 'latest' | 'all'; readonly within?: 'same-day' | number };
   /** What a tick does when the tenant's earlier run is still open. */

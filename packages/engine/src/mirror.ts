@@ -1,9 +1,10 @@
 import type { Pool } from '@nightshift/db';
 import type { Logger } from 'pino';
-import { type Broker, DISPATCH_OPTIONS, type DispatchData } from './broker.ts';
+import { type Broker, DISPATCH_OPTIONS, type DispatchData, type MirrorRepeat } from './broker.ts';
 import type { Catalogue } from './catalogue.ts';
 import { createLoop, type Loop } from './loop.ts';
 import { SCHEDULES_QUEUE } from './redis-names.ts';
+import type { DstRule } from './schedule/cron.ts';
 import type { Tenants } from './tenants.ts';
 
 /** Retries of a queue that Bull Board shows as delayed. */
@@ -87,16 +88,18 @@ async function mirrorRetries(
 
 async function mirrorSchedules(deps: { ops: Pool; broker: Broker }): Promise<void> {
   const queue = deps.broker.queue(SCHEDULES_QUEUE);
-  const { rows } = await deps.ops.query<{ id: string; job: string; cron: string; zone: string }>(
-    'SELECT id, job, cron, zone FROM ops.schedules WHERE enabled AND paused_by IS NULL',
+  const { rows } = await deps.ops.query<{ id: string; job: string; cron: string; zone: string; dst: DstRule }>(
+    'SELECT id, job, cron, zone, dst FROM ops.schedules WHERE enabled AND paused_by IS NULL',
   );
   const shown = new Map((await queue.getJobSchedulers(0, -1)).map((scheduler) => [scheduler.key, scheduler]));
   for (const row of rows) {
     const scheduler = shown.get(row.id);
     shown.delete(row.id);
-    if (scheduler?.pattern === row.cron && scheduler.tz === row.zone) continue;
-    const template = { name: row.job, data: { schedule: row.id }, opts: DISPATCH_OPTIONS };
-    await queue.upsertJobScheduler(row.id, { pattern: row.cron, tz: row.zone }, template);
+    const sameRule = (scheduler?.template?.data as { dst?: string } | undefined)?.dst === row.dst;
+    if (scheduler?.pattern === row.cron && scheduler.tz === row.zone && sameRule) continue;
+    const template = { name: row.job, data: { schedule: row.id, dst: row.dst }, opts: DISPATCH_OPTIONS };
+    const repeat: MirrorRepeat = { pattern: row.cron, tz: row.zone, dst: row.dst };
+    await queue.upsertJobScheduler(row.id, repeat, template);
   }
   for (const key of shown.keys()) await queue.removeJobScheduler(key);
 }

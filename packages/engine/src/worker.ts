@@ -20,6 +20,7 @@ import { createRecovery } from './recover.ts';
 import { connectConsumer, connectProducer } from './redis-connect.ts';
 import { cancelChannel, DEFAULT_NAMESPACE, wakeChannel } from './redis-names.ts';
 import { createClock } from './schedule/clock.ts';
+import { CONFIRM_EVERY_MS } from './schedule/declarations.ts';
 import { createSchedules } from './schedule/schedules.ts';
 import { createTenants } from './tenants.ts';
 
@@ -139,22 +140,27 @@ async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts):
       for (const name of names) redis.publish(wakeChannel(namespace), name).catch(() => undefined);
   };
   const announce = createAnnouncer(redis, namespace);
-  const schedules = createSchedules({ ops, catalogue, settings, log, wake });
-  await schedules.sync();
+  const schedules = createSchedules({ ops, catalogue, tenants, settings, log, wake });
+  const mayFire = options.fireSchedules ?? true;
+  await schedules.sync({ mayFire });
   const clock = createClock({
     ops,
     catalogue,
     settings,
     log,
     wake,
-    fireSchedules: options.fireSchedules ?? true,
+    fireSchedules: mayFire,
     ...(options.now ? { now: options.now } : {}),
   });
   const loops = [
     clock,
     createRecovery({ ops, catalogue, redis, namespace, broker, log, wake, announce }),
-    createMirror({ ops, broker, catalogue, tenants, log, schedules: options.fireSchedules ?? true }),
+    createMirror({ ops, broker, catalogue, tenants, log, schedules: mayFire }),
     createHousekeeping({ ops, log, retentionDays: options.retentionDays ?? 30 }),
+    createLoop('declarations', log, async () => {
+      await schedules.sync({ mayFire });
+      return CONFIRM_EVERY_MS;
+    }),
     createLoop('heartbeat', log, () => heartbeat(ops, id, options, slots)),
   ];
   const deps: ConsumeDeps = {

@@ -12,6 +12,7 @@ import {
   text,
   timestamp,
   unique,
+  uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core';
 
@@ -208,8 +209,16 @@ export const schedules = opsSchema.table(
     pausedAt: at('paused_at'),
     createdAt: now('created_at'),
     updatedAt: now('updated_at'),
+    ownerTenant: uuid('owner_tenant'),
+    declared: text('declared'),
+    declaredAt: at('declared_at'),
+    superseded: text('superseded').array().notNull().default([]),
   },
-  (table) => [unique().on(table.job, table.tenantSelector, table.tenantZone).nullsNotDistinct()],
+  (table) => [
+    uniqueIndex('schedules_own')
+      .on(table.ownerTenant, table.job, table.cron, table.zone)
+      .where(sql`owner_tenant IS NOT NULL`),
+  ],
 );
 
 export const ticks = opsSchema.table(

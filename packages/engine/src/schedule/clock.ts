@@ -4,7 +4,7 @@ import type { Catalogue } from '../catalogue.ts';
 import type { JobSettings } from '../job-settings.ts';
 import { createLoop, type Loop } from '../loop.ts';
 import { unblock } from './after.ts';
-import { fireSchedules, type ScheduleRow } from './fire.ts';
+import { fireSchedules, SCHEDULE_COLUMNS, type ScheduleRow } from './fire.ts';
 
 /** Schedules in one transaction. */
 const SCHEDULES_A_PASS = 500;
@@ -45,8 +45,8 @@ export function createClock(deps: ClockDeps): Clock {
     const fired = await inTransaction(deps.ops, [], async (client) => {
       const { rows } = await client.query<ScheduleRow>({
         name: 'ns-due-schedules',
-        text: `SELECT id, job, tenant_selector, cron, zone, tenant_zone, misfire, misfire_within_ms, misfire_same_day, overlap, priority, options, version,
-            next_due_at, paused_by FROM ops.schedules WHERE enabled AND next_due_at <= $1 AND job = ANY ($2) ORDER BY next_due_at LIMIT $3 FOR UPDATE SKIP LOCKED`,
+        text: `SELECT ${SCHEDULE_COLUMNS} FROM ops.schedules WHERE enabled AND next_due_at <= $1 AND job = ANY ($2)
+          ORDER BY next_due_at LIMIT $3 FOR UPDATE SKIP LOCKED`,
         values: [at, deps.catalogue.jobs.map((job) => job.name), SCHEDULES_A_PASS],
       });
       if (rows.length === 0) return null;

@@ -1,14 +1,17 @@
 import type { PoolClient } from '@nightshift/db';
 import type { Logger } from 'pino';
 import type { Catalogue } from '../catalogue.ts';
-import type { DefinedJob, RunOptions, TenantRef } from '../define-job.ts';
+import type { RunOptions, TenantRef } from '../define-job.ts';
 import { newId } from '../id.ts';
 import { insertRuns } from '../insert-runs.ts';
 import type { JobSettings } from '../job-settings.ts';
 import { type NewRun, newRun } from '../new-run.ts';
 import { priorityName } from '../priority.ts';
-import { localDate } from './cron.ts';
-import { type PlannedTick, planTicks } from './plan-ticks.ts';
+import { type DstRule, localDate } from './cron.ts';
+import { inLine, type Line, openLine, waitsInLine } from './in-line.ts';
+import { type PlannedTick, planTicks, type TickRules } from './plan-ticks.ts';
+import { servedTenants, type TenantSelector } from './selector.ts';
+import { afterOverlap, type Fired, insertTicks, insertTriggers } from './tick-records.ts';
 
 /** A row of `ops.schedules` as the clock loop reads it. */
 export interface ScheduleRow {
@@ -18,6 +21,7 @@ export interface ScheduleRow {
   readonly cron: string;
   readonly zone: string;
   readonly tenant_zone: string | null;
+  readonly dst: DstRule;
   readonly misfire: 'skip' | 'latest' | 'all';
   readonly misfire_within_ms: number | null;
   readonly misfire_same_day: boolean;
@@ -29,11 +33,9 @@ export interface ScheduleRow {
   readonly paused_by: string | null;
 }
 
-/** Which tenants a schedule serves, by id. */
-export type TenantSelector =
-  | { readonly all: true }
-  | { readonly only: readonly string[] }
-  | { readonly except: readonly string[] };
+/** Columns of a `ScheduleRow`. */
+export const SCHEDULE_COLUMNS = `id, job, tenant_selector, cron, zone, tenant_zone, dst, misfire, misfire_within_ms, misfire_same_day, overlap, priority,
+  options, version, next_due_at, paused_by`;
 
 /** How long a run waits for its `after:` job when that has no run of the date. */
 export const AFTER_WAIT_MS = 60 * 60_000;
@@ -42,14 +44,6 @@ export interface FireDeps {
   readonly catalogue: Catalogue;
   readonly settings: JobSettings;
   readonly log: Logger;
-}
-
-interface Fired {
-  readonly schedule: ScheduleRow;
-  readonly job: DefinedJob;
-  readonly tick: PlannedTick;
-  readonly triggerId: string;
-  readonly runs: readonly NewRun[];
 }
 
 /**
@@ -62,36 +56,29 @@ export async function fireSchedules(
   schedules: readonly ScheduleRow[],
   now: Date,
 ): Promise<Set<string>> {
-  const fired: Fired[] = [];
-  const other: { schedule: ScheduleRow; tick: PlannedTick }[] = [];
-  const next: { id: string; nextDueAt: Date; lastDueAt: Date | null }[] = [];
   const known = schedules.filter((schedule) => deps.catalogue.find(schedule.job) !== undefined);
+  const plans = known.map((schedule) => ({ schedule, ...planTicks(rulesOf(schedule), schedule.next_due_at, now) }));
   const taken = await recordedTicks(client, known);
-  for (const schedule of known) {
-    const job = deps.catalogue.get(schedule.job);
-    const plan = planTicks(rulesOf(schedule), schedule.next_due_at, now);
-    next.push({ id: schedule.id, nextDueAt: plan.nextDueAt, lastDueAt: plan.ticks.at(-1)?.dueAt ?? null });
-    for (const tick of plan.ticks) {
-      // Recorded before: this schedule's next_due_at was set back, or another process had another clock.
-      if (taken.has(`${schedule.id} ${tick.dueAt.getTime()}`)) continue;
-      if (tick.state === 'fired') fired.push(await runsOfTick(deps, client, schedule, job, tick));
-      else other.push({ schedule, tick });
-    }
-  }
-  const made = await insertRuns(
-    client,
-    fired.flatMap((f) => f.runs),
+  // Recorded before: this schedule's next_due_at was set back, or another process had another clock.
+  const fresh = plans.flatMap(({ schedule, ticks }) =>
+    ticks
+      .filter((tick) => !taken.has(`${schedule.id} ${tick.dueAt.getTime()}`))
+      .map((tick) => ({ schedule, tick, triggerId: null })),
   );
-  const ticks = [
-    ...other.map(({ schedule, tick }) => ({ schedule, tick, triggerId: null })),
-    ...fired.map((f) => afterOverlap(f, made)),
-  ];
+  const other = fresh.filter(({ tick }) => tick.state !== 'fired');
+  const firing = fresh.filter(({ tick }) => tick.state === 'fired');
+  const { fired, runs } = await runsOfTicks(deps, client, firing);
+  const made = await insertRuns(client, runs);
   await insertTriggers(client, fired, made);
-  await insertTicks(client, ticks);
+  await insertTicks(client, [...other, ...fired.map((f) => afterOverlap(f, made))]);
   await client.query(
     `UPDATE ops.schedules s SET next_due_at = g.next_due_at, last_due_at = coalesce(g.last_due_at, s.last_due_at)
      FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) AS g(id, next_due_at, last_due_at) WHERE s.id = g.id`,
-    [next.map((n) => n.id), next.map((n) => n.nextDueAt), next.map((n) => n.lastDueAt)],
+    [
+      plans.map((plan) => plan.schedule.id),
+      plans.map((plan) => plan.nextDueAt),
+      plans.map((plan) => plan.ticks.at(-1)?.dueAt ?? null),
+    ],
   );
   for (const { schedule, tick } of other) {
     if (tick.state === 'missed')
@@ -103,10 +90,12 @@ export async function fireSchedules(
   return new Set(fired.filter((f) => f.runs.some((run) => made.has(run.id))).map((f) => f.job.queue));
 }
 
-function rulesOf(schedule: ScheduleRow) {
+/** Rules of a schedule as `planTicks` takes them. */
+export function rulesOf(schedule: ScheduleRow): TickRules {
   return {
     cron: schedule.cron,
     zone: schedule.zone,
+    dst: schedule.dst,
     misfire: schedule.misfire,
     misfireWithinMs: schedule.misfire_within_ms,
     misfireSameDay: schedule.misfire_same_day,
@@ -122,101 +111,57 @@ async function recordedTicks(client: PoolClient, schedules: readonly ScheduleRow
   return new Set(rows.map((row) => `${row.schedule_id} ${row.due_at.getTime()}`));
 }
 
-async function runsOfTick(
+type Firing = { readonly schedule: ScheduleRow; readonly tick: PlannedTick };
+
+/** Every run of these ticks, and those of them that are to be inserted: the others give way to an earlier one. */
+async function runsOfTicks(
   deps: FireDeps,
   client: PoolClient,
-  schedule: ScheduleRow,
-  job: DefinedJob,
-  tick: PlannedTick,
-): Promise<Fired> {
-  const triggerId = newId();
-  const after = job.schedule?.after;
+  firing: readonly Firing[],
+): Promise<{ fired: Fired[]; runs: NewRun[] }> {
+  const schedules = [...new Set(firing.map(({ schedule }) => schedule))];
+  if (schedules.length === 0) return { fired: [], runs: [] };
+  const served = await servedTenants(client, deps.catalogue, schedules);
+  const line = await openLine(client, schedules, 'tick');
+  const fired: Fired[] = [];
   const runs: NewRun[] = [];
-  for (const tenant of await tenantsOf(client, schedule, job)) {
-    const options = await deps.settings.effective(job, tenant.id, schedule.options);
-    runs.push(
-      newRun({
-        job,
-        tenantId: tenant.id,
-        input: {},
-        options,
-        actor: 'clock',
-        triggerId,
-        tickDate: localDate(tick.dueAt, schedule.zone),
-        uniqueKey: schedule.overlap === 'skip' ? job.name : null,
-        ...(schedule.priority === null ? {} : { priority: priorityName(schedule.priority) }),
-        ...(after === undefined
-          ? {}
-          : { after: { job: after, until: new Date(tick.dueAt.getTime() + AFTER_WAIT_MS) } }),
-      }),
-    );
+  for (const { schedule, tick } of firing) {
+    const job = deps.catalogue.get(schedule.job);
+    const triggerId = newId();
+    const all: NewRun[] = [];
+    for (const tenant of served.get(schedule.id) ?? [])
+      all.push(await runOfTick(deps, { schedule, tick, triggerId, tenant }));
+    runs.push(...all.flatMap((run) => place(run, line, waitsInLine(schedule, tick))));
+    fired.push({ schedule, job, tick, triggerId, runs: all });
   }
-  return { schedule, job, tick, triggerId, runs };
+  return { fired, runs };
 }
 
-/** A tenant with a schedule of its own for the job is that schedule's, not the general one's. */
-async function tenantsOf(client: PoolClient, schedule: ScheduleRow, job: DefinedJob): Promise<TenantRef[]> {
-  const kind = job.scope === 'system' ? 'system' : 'tenant';
-  const only = 'only' in schedule.tenant_selector ? schedule.tenant_selector.only : null;
-  const except = 'except' in schedule.tenant_selector ? schedule.tenant_selector.except : [];
-  const { rows } = await client.query<TenantRef>(
-    `SELECT id, slug, name, zone FROM ops.tenants WHERE system = $1 AND kind = $2 AND ($3::uuid[] IS NULL OR id = ANY ($3)) AND id <> ALL ($4::uuid[])
-       AND ($5::text IS NULL OR zone = $5)
-       AND ($3::uuid[] IS NOT NULL OR id::text NOT IN (
-         SELECT jsonb_array_elements_text(tenant_selector -> 'only') FROM ops.schedules WHERE job = $6 AND enabled AND tenant_selector ? 'only' AND id <> $7))
-     ORDER BY id`,
-    [job.system, kind, only, except, schedule.tenant_zone, job.name, schedule.id],
-  );
-  return rows;
+/** The run as it is to be inserted: at once, behind an earlier one, or not at all. */
+function place(run: NewRun, line: Line, waits: boolean): NewRun[] {
+  const behind = line.has(run);
+  if (!waits) return behind ? [] : [run];
+  line.add(run);
+  return [behind ? inLine(run) : run];
 }
 
-type TickRecord = { readonly schedule: ScheduleRow; readonly tick: PlannedTick; readonly triggerId: string | null };
-
-/** A tick none of whose runs could start, because each tenant's earlier run is still open, did not fire. */
-function afterOverlap(fired: Fired, made: ReadonlyMap<string, unknown>): TickRecord {
-  const started = fired.runs.filter((run) => made.has(run.id)).length;
-  const skipped = fired.runs.length - started;
-  if (fired.runs.length === 0) return { ...fired, tick: { ...fired.tick, reason: 'no tenant to run for' } };
-  if (skipped === 0) return fired;
-  const reason = `overlap: the earlier run of ${skipped} of ${fired.runs.length} tenants is still open`;
-  if (started > 0) return { ...fired, tick: { ...fired.tick, reason } };
-  return { schedule: fired.schedule, triggerId: null, tick: { ...fired.tick, state: 'skipped', reason } };
-}
-
-async function insertTriggers(
-  client: PoolClient,
-  fired: readonly Fired[],
-  made: ReadonlyMap<string, unknown>,
-): Promise<void> {
-  const started = fired.filter((f) => f.runs.length === 0 || f.runs.some((run) => made.has(run.id)));
-  if (started.length === 0) return;
-  await client.query(
-    `INSERT INTO ops.triggers (id, kind, job, actor, schedule_id, due_at, expected_runs)
-     SELECT id, 'tick', job, 'clock', schedule_id, due_at, n FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::timestamptz[], $5::integer[]) AS g(id, job, schedule_id, due_at, n)`,
-    [
-      started.map((f) => f.triggerId),
-      started.map((f) => f.job.name),
-      started.map((f) => f.schedule.id),
-      started.map((f) => f.tick.dueAt),
-      started.map((f) => f.runs.filter((run) => made.has(run.id)).length),
-    ],
-  );
-}
-
-async function insertTicks(client: PoolClient, ticks: readonly TickRecord[]): Promise<void> {
-  if (ticks.length === 0) return;
-  await client.query(
-    `INSERT INTO ops.ticks (schedule_id, due_at, job, state, reason, schedule_version, lateness_ms, trigger_id)
-     SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::bigint[], $8::uuid[])`,
-    [
-      ticks.map((t) => t.schedule.id),
-      ticks.map((t) => t.tick.dueAt),
-      ticks.map((t) => t.schedule.job),
-      ticks.map((t) => t.tick.state),
-      ticks.map((t) => t.tick.reason),
-      ticks.map((t) => t.schedule.version),
-      ticks.map((t) => t.tick.latenessMs),
-      ticks.map((t) => t.triggerId),
-    ],
-  );
+async function runOfTick(
+  deps: FireDeps,
+  { schedule, tick, triggerId, tenant }: Firing & { triggerId: string; tenant: TenantRef },
+): Promise<NewRun> {
+  const job = deps.catalogue.get(schedule.job);
+  const after = job.schedule?.after;
+  return newRun({
+    job,
+    tenantId: tenant.id,
+    input: {},
+    options: await deps.settings.effective(job, tenant.id, schedule.options),
+    actor: 'clock',
+    triggerId,
+    tickDate: localDate(tick.dueAt, schedule.zone),
+    // Without a key it neither joins nor is joined: each instant has a run of its own.
+    uniqueKey: waitsInLine(schedule, tick) ? null : job.name,
+    ...(schedule.priority === null ? {} : { priority: priorityName(schedule.priority) }),
+    ...(after === undefined ? {} : { after: { job: after, until: new Date(tick.dueAt.getTime() + AFTER_WAIT_MS) } }),
+  });
 }

@@ -105,7 +105,7 @@ describe('planTicks', () => {
         const fired = ticks.filter((tick) => tick.state === 'fired');
         if (plan.misfire === 'all') expect(fired).toEqual(ticks);
         if (plan.misfire === 'latest') expect(fired).toEqual(ticks.slice(-1));
-        if (plan.misfire === 'skip') expect(fired).toEqual(ticks.filter((tick) => tick.latenessMs <= ON_TIME_MS));
+        if (plan.misfire === 'skip') expect(fired).toEqual(ticks.filter((tick) => tick.latenessMs < ON_TIME_MS));
       }),
     );
   });
@@ -121,6 +121,22 @@ describe('planTicks', () => {
           expect(tick.latenessMs).toBeLessThanOrEqual(plan.misfireWithinMs ?? Number.POSITIVE_INFINITY);
           if (plan.misfireSameDay) expect(localDate(tick.dueAt, plan.zone)).toBe(localDate(now, plan.zone));
         }
+      }),
+    );
+  });
+
+  it('fires every second of a short stop under each policy, and after a long one under latest those of the last minute', () => {
+    const policy = fc.constantFrom('skip', 'latest', 'all' as const);
+    fc.assert(
+      fc.property(policy, fc.integer({ min: 1, max: 1_500 }), (misfire, seconds) => {
+        const plan: TickRules = {
+          cron: '* * * * * *', zone: 'UTC', misfire, misfireWithinMs: null, misfireSameDay: false, paused: false,
+        }; // biome-ignore format: one rule
+        const from = new Date('2026-01-01T00:00:00Z');
+        const { ticks } = planTicks(plan, from, new Date(from.getTime() + seconds * 1_000));
+        const fired = ticks.filter((tick) => tick.state === 'fired').length;
+        expect(ticks).toHaveLength(seconds + 1);
+        expect(fired).toBe(misfire === 'all' ? seconds + 1 : Math.min(seconds + 1, 60));
       }),
     );
   });

@@ -1,9 +1,10 @@
-import { localDate, nextInstant } from './cron.ts';
+import { type DstRule, localDate, nextInstant } from './cron.ts';
 
 /** What a schedule says about instants that have passed. */
 export interface TickRules {
   readonly cron: string;
   readonly zone: string;
+  readonly dst?: DstRule;
   readonly misfire: 'skip' | 'latest' | 'all';
   /** Longest lateness that is still caught up, ms; null: any. */
   readonly misfireWithinMs: number | null;
@@ -24,7 +25,10 @@ export interface TickPlan {
   readonly nextDueAt: Date;
 }
 
-/** An instant seen this late has not been missed: a loop slept, a worker restarted. */
+/**
+ * An instant seen sooner than this has not been missed, a loop slept or a worker restarted: it fires under every misfire policy. A minute,
+ * so that a schedule of every minute never has two of them, and one of every second is caught up after a short stop.
+ */
 export const ON_TIME_MS = 60_000;
 /** Instants of one schedule in one transaction; the rest follows in the next. */
 export const TICKS_A_PASS = 2_000;
@@ -35,7 +39,7 @@ export function planTicks(rules: TickRules, nextDueAt: Date, now: Date): TickPla
   let next = nextDueAt;
   while (next <= now && instants.length < TICKS_A_PASS) {
     instants.push(next);
-    next = nextInstant(rules.cron, rules.zone, next);
+    next = nextInstant(rules.cron, rules.zone, next, rules.dst);
   }
   const complete = next > now;
   const ticks = instants.map((dueAt, i) => judgeInstant(rules, dueAt, now, complete && i === instants.length - 1));
@@ -51,9 +55,9 @@ function judgeInstant(rules: TickRules, dueAt: Date, now: Date, isLatest: boolea
     latenessMs,
   });
   if (rules.paused) return tick('skipped', 'paused');
-  if (rules.misfire === 'skip' && latenessMs > ON_TIME_MS)
-    return tick('missed', 'passed while nothing could fire it; policy skip');
-  if (rules.misfire === 'latest' && !isLatest)
+  const onTime = isOnTime({ latenessMs });
+  if (rules.misfire === 'skip' && !onTime) return tick('missed', 'passed while nothing could fire it; policy skip');
+  if (rules.misfire === 'latest' && !onTime && !isLatest)
     return tick('missed', 'passed while nothing could fire it; a later one stands for it');
   if (rules.misfireSameDay && localDate(dueAt, rules.zone) !== localDate(now, rules.zone)) {
     return tick('missed', 'its local day is over');
@@ -62,4 +66,8 @@ function judgeInstant(rules: TickRules, dueAt: Date, now: Date, isLatest: boolea
     return tick('missed', `more than ${rules.misfireWithinMs / 60_000} min late`);
   }
   return tick('fired', null);
+}
+
+export function isOnTime(tick: Pick<PlannedTick, 'latenessMs'>): boolean {
+  return tick.latenessMs < ON_TIME_MS;
 }

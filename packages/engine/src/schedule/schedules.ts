@@ -1,102 +1,51 @@
-import { createHash } from 'node:crypto';
-import { inTransaction, isUuid, type Pool, type PoolClient } from '@nightshift/db';
-import { z } from 'zod';
+import { inTransaction, type Pool, type PoolClient } from '@nightshift/db';
 import { storeErrors } from '../accept.ts';
-import type { Catalogue } from '../catalogue.ts';
-import { type DefinedJob, runOptionsSchema } from '../define-job.ts';
-import { InvalidInputError, UnknownScheduleError } from '../errors.ts';
-import { fieldProblems } from '../new-run.ts';
-import { PRIORITIES, priorityNumber } from '../priority.ts';
-import { SYSTEM_SLUG } from '../tenants.ts';
-import { cronProblem, nextInstant, zoneProblem } from './cron.ts';
-import { type FireDeps, fireSchedules, type ScheduleRow } from './fire.ts';
+import type { TenantRef } from '../define-job.ts';
+import { newId } from '../id.ts';
+import { priorityNumber } from '../priority.ts';
+import type { Tenants } from '../tenants.ts';
+import { type BackFill, type BackFillRequest, backFill } from './back-fill.ts';
+import { nextInstant } from './cron.ts';
+import { syncDeclarations } from './declarations.ts';
+import { type FireDeps, SCHEDULE_COLUMNS, type ScheduleRow } from './fire.ts';
+import { audit, type LockedSchedule, lockSchedule, stepUpTo } from './locked-schedule.ts';
+import { type PreviewRequest, type PreviewTick, previewTicks } from './preview.ts';
+import {
+  type CronRights,
+  checkedSchedule,
+  invalidSchedule,
+  type OwnSchedule,
+  ownScheduleSchema,
+  type SchedulePatch,
+  schedulePatchSchema,
+} from './schedule-input.ts';
+import { servedTenants } from './selector.ts';
 
-/** What a person may change of a schedule at run time. Times in ms. */
-export const schedulePatchSchema = z.strictObject({
-  cron: z.string().max(100).optional(),
-  zone: z.string().max(64).optional(),
-  enabled: z.boolean().optional(),
-  misfire: z.enum(['skip', 'latest', 'all']).optional(),
-  misfireWithinMs: z.int().min(1_000).nullable().optional(),
-  misfireSameDay: z.boolean().optional(),
-  overlap: z.enum(['skip', 'queue']).optional(),
-  priority: z.enum(PRIORITIES).nullable().optional(),
-  options: runOptionsSchema.optional(),
-  tenants: z
-    .union([
-      z.strictObject({ all: z.literal(true) }),
-      z.strictObject({ only: z.array(z.uuid()).min(1).max(1_000) }),
-      z.strictObject({ except: z.array(z.uuid()).min(1).max(1_000) }),
-    ])
-    .optional(),
-});
-export type SchedulePatch = z.input<typeof schedulePatchSchema>;
+/** Own schedules of one tenant. */
+export const OWN_SCHEDULES_MAX = 100;
 
-/** An id that every process derives alike, so that declaring twice meets a key. */
-function derivedId(text: string): string {
-  const hex = createHash('sha256').update(text).digest('hex');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+export interface SchedulesDeps extends FireDeps {
+  readonly ops: Pool;
+  readonly tenants: Tenants;
+  readonly wake: (queues: Iterable<string>) => void;
 }
 
-export function createSchedules(
-  deps: FireDeps & { ops: Pool; catalogue: Catalogue; wake: (queues: Iterable<string>) => void },
-) {
-  /** Declares one schedule of a job. A row that a person edited is left alone; a changed declaration is a new version. */
-  async function declare(client: PoolClient, job: DefinedJob, zone: string, tenantZone: string | null): Promise<void> {
-    const { schedule } = job;
-    if (schedule === undefined) return;
-    const within = schedule.misfire?.within;
-    const values = [
-      derivedId(`schedule ${job.name} ${tenantZone ?? ''}`),
-      job.name,
-      schedule.cron,
-      zone,
-      tenantZone,
-      schedule.misfire?.policy ?? 'latest',
-      typeof within === 'number' ? within : null,
-      within === 'same-day',
-      schedule.overlap ?? 'skip',
-      nextInstant(schedule.cron, zone, new Date()),
-    ];
-    await client.query(
-      `INSERT INTO ops.schedules AS s (id, job, cron, zone, tenant_zone, misfire, misfire_within_ms, misfire_same_day, overlap, next_due_at)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-       ON CONFLICT (id) DO UPDATE SET cron = excluded.cron, zone = excluded.zone, misfire = excluded.misfire, misfire_within_ms = excluded.misfire_within_ms,
-         misfire_same_day = excluded.misfire_same_day, overlap = excluded.overlap, version = s.version + 1, updated_at = clock_timestamp(),
-         next_due_at = CASE WHEN (s.cron, s.zone) = (excluded.cron, excluded.zone) THEN s.next_due_at ELSE least(s.next_due_at, excluded.next_due_at) END
-       WHERE NOT s.edited AND (s.cron, s.zone, s.misfire, s.misfire_within_ms, s.misfire_same_day, s.overlap)
-         IS DISTINCT FROM (excluded.cron, excluded.zone, excluded.misfire, excluded.misfire_within_ms, excluded.misfire_same_day, excluded.overlap)`,
-      values,
-    );
-  }
-
+export function createSchedules(deps: SchedulesDeps) {
+  /** Steps the schedule up to now, applies the change and records who made it, in one transaction. */
   async function change(
     id: string,
     actor: string,
     action: string,
     details: object,
-    apply: (client: PoolClient, row: ScheduleRow & { readonly now: Date }) => Promise<void>,
+    apply: (client: PoolClient, row: LockedSchedule) => Promise<void>,
   ): Promise<void> {
-    if (!isUuid(id)) throw new UnknownScheduleError(id);
     const queues = await storeErrors(() =>
       inTransaction(deps.ops, [], async (client) => {
-        const { rows } = await client.query<ScheduleRow & { now: Date; enabled: boolean }>(
-          'SELECT *, clock_timestamp() AS now FROM ops.schedules WHERE id = $1 FOR UPDATE',
-          [id],
-        );
-        const [row] = rows;
-        if (row === undefined) throw new UnknownScheduleError(id);
-        // What was due until now was due under the version in force until now; while it was disabled, nothing was.
-        const fired =
-          row.enabled && row.next_due_at <= row.now
-            ? await fireSchedules(deps, client, [row], row.now)
-            : new Set<string>();
+        const row = await lockSchedule(client, id);
+        // While it was disabled, nothing was due.
+        const fired = row.enabled ? await stepUpTo(deps, client, row, row.now) : [];
         await apply(client, row);
-        await client.query(`INSERT INTO ops.audit_log (actor, action, details) VALUES ($1, $2, $3)`, [
-          actor,
-          action,
-          JSON.stringify({ schedule: id, job: row.job, ...details }),
-        ]);
+        await audit(client, actor, action, { schedule: id, job: row.job, ...details }, row.owner_tenant);
         return fired;
       }),
     );
@@ -104,31 +53,9 @@ export function createSchedules(
   }
 
   return {
-    /** Writes the catalogue's schedules and the tenants of kind `system` that own system-scope runs. Safe to call at every start. */
-    async sync(): Promise<void> {
-      await inTransaction(deps.ops, [], async (client) => {
-        await client.query(`SELECT pg_advisory_xact_lock(hashtext('nightshift.schedules'))`);
-        for (const system of new Set(
-          deps.catalogue.jobs.filter((job) => job.scope === 'system').map((job) => job.system),
-        )) {
-          await client.query(
-            `INSERT INTO ops.tenants (id, system, slug, name, kind) VALUES ($1, $2, $3, $2, 'system') ON CONFLICT DO NOTHING`,
-            [derivedId(`system ${system}`), system, SYSTEM_SLUG],
-          );
-        }
-        for (const job of deps.catalogue.jobs) {
-          if (job.schedule === undefined) continue;
-          if (job.schedule.zone !== 'tenant') {
-            await declare(client, job, job.schedule.zone, null);
-            continue;
-          }
-          const { rows } = await client.query<{ zone: string }>(
-            `SELECT DISTINCT zone FROM ops.tenants WHERE system = $1 AND kind = 'tenant'`,
-            [job.system],
-          );
-          for (const { zone } of rows) await declare(client, job, zone, zone);
-        }
-      });
+    /** See `syncDeclarations`. `mayFire` is false where schedules do not fire. */
+    async sync({ mayFire = true }: { mayFire?: boolean } = {}): Promise<void> {
+      deps.wake(await syncDeclarations(deps, mayFire));
     },
 
     /** Ticks are recorded as skipped until it is resumed. Errors: `UnknownScheduleError`. */
@@ -146,43 +73,153 @@ export function createSchedules(
       }),
 
     /** Errors: `UnknownScheduleError`, `InvalidInputError` naming each field. */
-    async edit(id: string, patch: SchedulePatch, actor: string): Promise<void> {
-      const parsed = schedulePatchSchema.safeParse(patch);
-      if (!parsed.success)
-        throw new InvalidInputError('The schedule cannot be changed so', fieldProblems(parsed.error));
-      const p = parsed.data;
-      const problems = [
-        { pointer: '/cron', detail: p.cron === undefined ? null : cronProblem(p.cron) },
-        { pointer: '/zone', detail: p.zone === undefined ? null : zoneProblem(p.zone) },
-      ].flatMap(({ pointer, detail }) => (detail === null ? [] : [{ pointer, code: 'invalid', detail }]));
-      if (problems.length > 0) throw new InvalidInputError('The schedule cannot be changed so', problems);
+    async edit(id: string, patch: SchedulePatch, actor: string, rights: CronRights = {}): Promise<void> {
+      const p = checkedSchedule(schedulePatchSchema, patch, rights);
       await change(id, actor, 'schedule.edited', { patch: p }, async (client, row) => {
-        const cron = p.cron ?? row.cron;
-        const zone = p.zone ?? row.zone;
-        await client.query(
-          `UPDATE ops.schedules SET cron = $2, zone = $3, enabled = coalesce($4, enabled), misfire = coalesce($5, misfire),
-             misfire_within_ms = CASE WHEN $6 THEN $7::bigint ELSE misfire_within_ms END, misfire_same_day = coalesce($8, misfire_same_day),
-             overlap = coalesce($9, overlap), priority = CASE WHEN $10 THEN $11::smallint ELSE priority END, options = coalesce($12, options),
-             tenant_selector = coalesce($13, tenant_selector), version = version + 1, edited = true, updated_at = clock_timestamp(), next_due_at = $14
-           WHERE id = $1`,
-          [
-            id,
-            cron,
-            zone,
-            p.enabled ?? null,
-            p.misfire ?? null,
-            p.misfireWithinMs !== undefined,
-            p.misfireWithinMs ?? null,
-            p.misfireSameDay ?? null,
-            p.overlap ?? null,
-            p.priority !== undefined,
-            p.priority ? priorityNumber(p.priority) : null,
-            p.options === undefined ? null : JSON.stringify(p.options),
-            p.tenants === undefined ? null : JSON.stringify(p.tenants),
-            nextInstant(cron, zone, row.now),
-          ],
-        );
+        if (row.owner_tenant !== null && p.tenants !== undefined)
+          throw invalidSchedule([
+            { pointer: '/tenants', code: 'fixed', detail: "a tenant's own schedule serves that tenant" },
+          ]);
+        await updateSchedule(client, row, p);
       });
     },
+
+    /** A tenant's own schedule, which replaces the general one of the job for it. Resolves to its id. Errors: `UnknownJobError`, `UnknownTenantError`, `InvalidInputError`. */
+    async create(given: OwnSchedule, actor: string, rights: CronRights = {}): Promise<string> {
+      const own = checkedSchedule(ownScheduleSchema, given, rights);
+      const job = deps.catalogue.get(own.job);
+      if (job.scope !== 'tenant' || job.system === 'ops')
+        throw invalidSchedule([
+          { pointer: '/job', code: 'invalid', detail: `'${job.name}' does not run for one tenant` },
+        ]);
+      if (!job.input.safeParse({}).success)
+        throw invalidSchedule([
+          { pointer: '/job', code: 'needs-input', detail: `'${job.name}' cannot run without an input` },
+        ]);
+      const id = newId();
+      const queues = await storeErrors(async () => {
+        const tenant = await deps.tenants.resolve(job, own.tenant);
+        return inTransaction(deps.ops, [], (client) => insertOwn(deps, client, id, tenant, own, actor));
+      });
+      deps.wake(queues);
+      return id;
+    },
+
+    /** Ends a tenant's own schedule; the general one serves the tenant again. Its ticks stay. Errors: `UnknownScheduleError`, `InvalidInputError` for a general one. */
+    remove: (id: string, actor: string) =>
+      change(id, actor, 'schedule.deleted', {}, async (client, row) => {
+        if (row.owner_tenant === null)
+          throw invalidSchedule([
+            { pointer: '/id', code: 'declared', detail: 'a general schedule is declared by its job; disable it' },
+          ]);
+        await client.query('DELETE FROM ops.schedules WHERE id = $1', [id]);
+      }),
+
+    /** Errors: `UnknownScheduleError`, `InvalidInputError` for a patch that could not be applied. */
+    preview: (id: string, request: PreviewRequest, rights: CronRights = {}): Promise<PreviewTick[]> =>
+      storeErrors(() => previewTicks(deps, id, request, rights)),
+
+    /** Errors: `UnknownScheduleError`, `InvalidInputError`. */
+    async backFill(id: string, request: BackFillRequest, actor: string): Promise<BackFill> {
+      const done = await storeErrors(() => backFill(deps, id, request, actor));
+      if (!done.dryRun) deps.wake([deps.catalogue.get(done.job).queue]);
+      return done;
+    },
+
+    /** Tenants that it serves now. Errors: `UnknownScheduleError`. */
+    servedBy: (id: string): Promise<readonly TenantRef[]> =>
+      storeErrors(() =>
+        inTransaction(deps.ops, [], async (client) => {
+          const row = await lockSchedule(client, id);
+          return (await servedTenants(client, deps.catalogue, [row])).get(id) ?? [];
+        }),
+      ),
   };
 }
+
+type Patch = ReturnType<typeof schedulePatchSchema.parse>;
+
+async function updateSchedule(client: PoolClient, row: LockedSchedule, p: Patch): Promise<void> {
+  const [cron, zone, dst] = [p.cron ?? row.cron, p.zone ?? row.zone, p.dst ?? row.dst];
+  await client.query(
+    `UPDATE ops.schedules SET cron = $2, zone = $3, enabled = coalesce($4, enabled), misfire = coalesce($5, misfire),
+       misfire_within_ms = CASE WHEN $6 THEN $7::bigint ELSE misfire_within_ms END, misfire_same_day = coalesce($8, misfire_same_day),
+       overlap = coalesce($9, overlap), priority = CASE WHEN $10 THEN $11::smallint ELSE priority END, options = coalesce($12, options),
+       tenant_selector = coalesce($13, tenant_selector), dst = $15, version = version + 1, edited = true, updated_at = clock_timestamp(), next_due_at = $14
+     WHERE id = $1`,
+    [
+      row.id,
+      cron,
+      zone,
+      p.enabled ?? null,
+      p.misfire ?? null,
+      p.misfireWithinMs !== undefined,
+      p.misfireWithinMs ?? null,
+      p.misfireSameDay ?? null,
+      p.overlap ?? null,
+      p.priority !== undefined,
+      p.priority ? priorityNumber(p.priority) : null,
+      p.options === undefined ? null : JSON.stringify(p.options),
+      p.tenants === undefined ? null : JSON.stringify(p.tenants),
+      nextInstant(cron, zone, row.now, dst),
+      dst,
+    ],
+  );
+}
+
+async function insertOwn(
+  deps: SchedulesDeps,
+  client: PoolClient,
+  id: string,
+  tenant: TenantRef,
+  own: ReturnType<typeof ownScheduleSchema.parse>,
+  actor: string,
+): Promise<Iterable<string>> {
+  // One at a time for a tenant: the quota is exact.
+  await client.query(`SELECT pg_advisory_xact_lock(hashtext('nightshift.own-schedules'), hashtext($1))`, [tenant.id]);
+  const zone = own.zone ?? tenant.zone;
+  const { rows } = await client.query<{ n: number; same: number; now: Date }>(
+    `SELECT count(*)::integer AS n, (count(*) FILTER (WHERE (job, cron, zone) = ($2, $3, $4)))::integer AS same, clock_timestamp() AS now
+     FROM ops.schedules WHERE owner_tenant = $1`,
+    [tenant.id, own.job, own.cron, zone],
+  );
+  const { n, same, now } = rows[0] ?? { n: 0, same: 0, now: new Date() };
+  if (n >= OWN_SCHEDULES_MAX)
+    throw invalidSchedule([
+      {
+        pointer: '/tenant',
+        code: 'quota',
+        detail: `has ${n} schedules of its own, the most that a tenant may have; delete one`,
+      },
+    ]);
+  if (same > 0)
+    throw invalidSchedule([{ pointer: '/cron', code: 'exists', detail: 'the tenant has this schedule already' }]);
+  const queues = await stepGeneral(deps, client, own.job, now);
+  const dst = own.dst ?? 'once';
+  await client.query(
+    `INSERT INTO ops.schedules (id, job, tenant_selector, owner_tenant, cron, zone, dst, misfire, misfire_within_ms, misfire_same_day, overlap, priority,
+       options, enabled, edited, next_due_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, true, $15)`,
+    [
+      ...[id, own.job, JSON.stringify({ only: [tenant.id] }), tenant.id, own.cron, zone, dst, own.misfire ?? 'latest'],
+      ...[own.misfireWithinMs ?? null, own.misfireSameDay ?? false, own.overlap ?? 'skip'],
+      ...[own.priority ? priorityNumber(own.priority) : null, JSON.stringify(own.options ?? {}), own.enabled ?? true],
+      nextInstant(own.cron, zone, now, dst),
+    ],
+  );
+  await audit(client, actor, 'schedule.created', { schedule: id, ...own }, tenant.id);
+  return queues;
+}
+
+/** What is due of the job's general schedules still includes the tenant that now leaves them. */
+async function stepGeneral(deps: SchedulesDeps, client: PoolClient, job: string, now: Date): Promise<Set<string>> {
+  const { rows } = await client.query<ScheduleRow>(
+    `SELECT ${SCHEDULE_COLUMNS} FROM ops.schedules WHERE job = $1 AND owner_tenant IS NULL AND enabled AND next_due_at <= $2 ORDER BY id FOR UPDATE`,
+    [job, now],
+  );
+  const queues = new Set<string>();
+  for (const row of rows) for (const queue of await stepUpTo(deps, client, row, now)) queues.add(queue);
+  return queues;
+}
+
+export type Schedules = ReturnType<typeof createSchedules>;

@@ -1,0 +1,56 @@
+import { isUuid, type PoolClient } from '@nightshift/db';
+import { UnknownScheduleError } from '../errors.ts';
+import { type FireDeps, fireSchedules, SCHEDULE_COLUMNS, type ScheduleRow } from './fire.ts';
+
+/** A row of `ops.schedules` that is locked, and the database's time. */
+export type LockedSchedule = ScheduleRow & {
+  readonly now: Date;
+  readonly enabled: boolean;
+  readonly owner_tenant: string | null;
+};
+
+/** Errors: `UnknownScheduleError`. */
+export async function lockSchedule(client: PoolClient, id: string): Promise<LockedSchedule> {
+  const { rows } = isUuid(id)
+    ? await client.query<LockedSchedule>(
+        `SELECT ${SCHEDULE_COLUMNS}, enabled, owner_tenant, clock_timestamp() AS now FROM ops.schedules WHERE id = $1 FOR UPDATE`,
+        [id],
+      )
+    : { rows: [] };
+  const [row] = rows;
+  if (row === undefined) throw new UnknownScheduleError(id);
+  return row;
+}
+
+/**
+ * Fires everything that was due until `now` under the version in force: what was expected is never judged by a later edit. The row is
+ * locked by the caller. Resolves to the queues that got runs.
+ */
+export async function stepUpTo(deps: FireDeps, client: PoolClient, row: ScheduleRow, now: Date): Promise<Set<string>> {
+  const queues = new Set<string>();
+  // A job that this process does not know is left to one that does.
+  if (deps.catalogue.find(row.job) === undefined) return queues;
+  for (let due = row.next_due_at; due <= now; ) {
+    for (const queue of await fireSchedules(deps, client, [{ ...row, next_due_at: due }], now)) queues.add(queue);
+    const { rows } = await client.query<{ next_due_at: Date }>('SELECT next_due_at FROM ops.schedules WHERE id = $1', [
+      row.id,
+    ]);
+    due = rows[0]?.next_due_at ?? new Date(now.getTime() + 1);
+  }
+  return queues;
+}
+
+export async function audit(
+  client: PoolClient,
+  actor: string,
+  action: string,
+  details: object,
+  tenantId: string | null,
+): Promise<void> {
+  await client.query(`INSERT INTO ops.audit_log (tenant_id, actor, action, details) VALUES ($1, $2, $3, $4)`, [
+    tenantId,
+    actor,
+    action,
+    JSON.stringify(details),
+  ]);
+}
