@@ -11,7 +11,15 @@ export interface Explanation {
   readonly usage: boolean;
 }
 
-const USAGE_CODES = ['usage', 'unknown-job', 'unknown-tenant', 'invalid-input', 'unknown-queue', 'unknown-run', 'unknown-schedule'];
+const USAGE_CODES = [
+  'usage',
+  'unknown-job',
+  'unknown-tenant',
+  'invalid-input',
+  'unknown-queue',
+  'unknown-run',
+  'unknown-schedule',
+];
 
 /** What to tell a person about an error. */
 export async function explain(error: unknown, cli: Cli): Promise<Explanation> {

@@ -8,7 +8,6 @@ import { createControl } from './control.ts';
 import type { DefinedJob, TenantRef } from './define-job.ts';
 import { createJobSettings } from './job-settings.ts';
 import { createPauses, type Pauses } from './limits/pauses.ts';
-import { createPauses, type Pauses } from './limits/pauses.ts';
 import { connectProducer } from './redis-connect.ts';
 import { cancelChannel, DEFAULT_NAMESPACE, wakeChannel } from './redis-names.ts';
 import type { RunStatus } from './run-status.ts';
@@ -63,9 +62,6 @@ export interface Producer {
   /** Keeps a queue, a job or a tenant from starting runs; see `createPauses`. */
   readonly pause: Pauses['pause'];
   readonly resume: Pauses['resume'];
-  /** Keeps a queue, a job or a tenant from starting runs; see `createPauses`. */
-  readonly pause: Pauses['pause'];
-  readonly resume: Pauses['resume'];
   pauseSchedule(id: string, actor: string): Promise<void>;
   resumeSchedule(id: string, actor: string): Promise<void>;
   editSchedule(id: string, patch: SchedulePatch, actor: string, rights?: CronRights): Promise<void>;
@@ -117,7 +113,6 @@ export function createProducer(options: ProducerOptions): Producer {
   });
   const schedules = createSchedules({ ops, catalogue, tenants, settings, log, wake });
   const pauses = createPauses({ ops, catalogue, wake });
-  const pauses = createPauses({ ops, catalogue, wake });
   const waiters = createWaiters({ ops, redisUrl: options.redisUrl, namespace, log });
   return {
     pools: { app, ops },
@@ -132,8 +127,6 @@ export function createProducer(options: ProducerOptions): Producer {
     replay: control.replay,
     resolveTenant: tenants.resolve,
     tenants: tenants.list,
-    pause: pauses.pause,
-    resume: pauses.resume,
     pause: pauses.pause,
     resume: pauses.resume,
     pauseSchedule: schedules.pause,

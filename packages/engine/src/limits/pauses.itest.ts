@@ -31,7 +31,7 @@ async function stateOf(id: string): Promise<unknown> {
 test.each([
   ['queue', () => 'tiny'],
   ['job', () => job.name],
-  ['tenant', () => tenant],
+  ['tenant', (): string => tenant],
 ] as const)(
   'a pause of a %s takes back what waits in Redis, and leaves what a worker has in hand',
   async (kind, key) => {
