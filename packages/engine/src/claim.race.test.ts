@@ -1,0 +1,250 @@
+import { randomUUID } from 'node:crypto';
+import { createPool, inTransaction, type Pool } from '@nightshift/db';
+import { pino } from 'pino';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createCatalogue } from './catalogue.ts';
+import { DEFAULT_OPTIONS } from './define-job.ts';
+import { RunStateError } from './errors.ts';
+import type { Dispatch, ExecuteDeps } from './execute/execution.ts';
+import { executeShort } from './execute/short.ts';
+import { findRun } from './query/index.ts';
+import {
+  checkpoint,
+  claimLong,
+  claimShort,
+  countCrashes,
+  endRuns,
+  releaseDispatch,
+  releaseLong,
+  renewLease,
+  retryRuns,
+} from './record.ts';
+import { createTenants } from './tenants.ts';
+import { type TestEngine, testEngine, until } from './testing/index.ts';
+import { createGate, type Gate, makeTinyTables, tinyRequest } from './testing/tiny.ts';
+
+// Two that want the same run: each race is built so that both orders are tried.
+
+let gate: Gate | null = null;
+const job = tinyRequest('request', {
+  async handle(ctx, runs) {
+    await ctx.client.query('INSERT INTO tiny.effects (run_id) SELECT unnest($1::uuid[])', [
+      runs.map((run) => run.runId),
+    ]);
+    await gate?.pass();
+    return runs.map(() => ({ ok: null }));
+  },
+});
+
+let engine: TestEngine;
+let app: Pool;
+let ops: Pool;
+let tenant: string;
+let deps: ExecuteDeps;
+
+beforeAll(async () => {
+  engine = await testEngine({ jobs: [job], workers: 0 });
+  await makeTinyTables(engine.store);
+  app = createPool({ url: engine.store.databaseUrl, role: 'ns_app', max: 10, name: 'test-app' });
+  ops = createPool({ url: engine.store.databaseUrl, role: 'ns_ops', max: 10, name: 'test-ops' });
+  tenant = await engine.store.addTenant('tiny', 'a');
+  deps = {
+    app,
+    ops,
+    catalogue: createCatalogue([job]),
+    tenants: createTenants(ops),
+    worker: 'test',
+    log: pino({ level: 'silent' }),
+    announce: () => undefined,
+    measured: () => undefined,
+    wake: () => undefined,
+    shutdown: new AbortController().signal,
+  };
+});
+beforeEach(() => {
+  gate = null;
+});
+afterAll(async () => {
+  await Promise.all([app.end(), ops.end()]);
+  await engine.close();
+});
+
+/** A run that was just dispatched. */
+async function dispatched(more: { dueInSeconds?: number } = {}): Promise<Dispatch & { run: string }> {
+  const [run, id] = [randomUUID(), randomUUID()];
+  await engine.store.admin.query(
+    `INSERT INTO ops.open_runs (id, tenant_id, job, input_version, queue, priority, state, dispatch_id, dispatched_at, due_at, actor, options, input)
+     VALUES ($1, $2, 'tiny.request', 1, 'tiny', 2, 'dispatched', $3, clock_timestamp(), clock_timestamp() + make_interval(secs => $4), 'test', $5, '{}')`,
+    [run, tenant, id, more.dueInSeconds ?? 0, JSON.stringify(DEFAULT_OPTIONS)],
+  );
+  return { id, run, runs: [run], job: 'tiny.request', tenantId: tenant, timeoutMs: 30_000 };
+}
+
+const asTenant = <T>(work: Parameters<typeof inTransaction<T>>[2]) => inTransaction(app, [tenant], work);
+const find = (id: string) => findRun(engine.producer.pools, id, null);
+
+async function effectsOf(run: string): Promise<number> {
+  return (await engine.store.admin.query('SELECT FROM tiny.effects WHERE run_id = $1', [run])).rowCount ?? 0;
+}
+
+/** Resolves when somebody waits for a lock: the second of the two is at the row. */
+async function somebodyWaits(): Promise<void> {
+  await until('a waiting statement', async () => {
+    const { rows } = await engine.store.admin.query(
+      `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+    );
+    return rows.length > 0;
+  });
+}
+
+describe('a short run', () => {
+  it('is executed once, however many hold its dispatch', async () => {
+    const dispatch = await dispatched();
+    await Promise.all(Array.from({ length: 8 }, () => executeShort(deps, dispatch)));
+    expect(await find(dispatch.run)).toMatchObject({ status: 'completed', attempts: 1 });
+    expect(await effectsOf(dispatch.run)).toBe(1);
+  });
+
+  it('is left to the dispatch that owns it now', async () => {
+    const dispatch = await dispatched();
+    await engine.store.admin.query('UPDATE ops.open_runs SET dispatch_id = $2 WHERE id = $1', [
+      dispatch.run,
+      randomUUID(),
+    ]);
+    await executeShort(deps, dispatch);
+    expect(await find(dispatch.run)).toMatchObject({ status: 'dispatched' });
+    expect(await effectsOf(dispatch.run)).toBe(0);
+  });
+
+  it('is not claimed before its time, whatever woke the worker', async () => {
+    const dispatch = await dispatched({ dueInSeconds: 3_600 });
+    await executeShort(deps, dispatch);
+    expect(await effectsOf(dispatch.run)).toBe(0);
+  });
+
+  it('that executes ends before it can be cancelled', async () => {
+    gate = createGate();
+    const dispatch = await dispatched();
+    const executed = executeShort(deps, dispatch);
+    await gate.reached;
+    const cancelled = engine.producer.cancel(dispatch.run, 'test', tenant).catch((error) => error);
+    await somebodyWaits();
+    gate.open();
+    await executed;
+    expect(await cancelled).toBeInstanceOf(RunStateError);
+    expect(await find(dispatch.run)).toMatchObject({ status: 'completed' });
+    expect(await effectsOf(dispatch.run)).toBe(1);
+  });
+
+  it('that is cancelled first is not executed', async () => {
+    const dispatch = await dispatched();
+    await engine.producer.cancel(dispatch.run, 'test', tenant);
+    await executeShort(deps, dispatch);
+    expect(await find(dispatch.run)).toMatchObject({ status: 'cancelled' });
+    expect(await effectsOf(dispatch.run)).toBe(0);
+  });
+
+  it('whose worker was taken for dead, and is not, is not counted as crashed', async () => {
+    gate = createGate();
+    const dispatch = await dispatched();
+    const executed = executeShort(deps, dispatch);
+    await gate.reached;
+    const counted = countCrashes(ops, { dispatchId: dispatch.id, ids: dispatch.runs });
+    await somebodyWaits();
+    gate.open();
+    await executed;
+    expect(await counted).toEqual([]);
+    expect(await find(dispatch.run)).toMatchObject({ status: 'completed', crashes: 0 });
+  });
+
+  it('that was counted as crashed leaves its first worker nothing to write', async () => {
+    const dispatch = await dispatched();
+    await asTenant(async (client) => {
+      // The first worker had read the row, and comes back after the count.
+      await countCrashes(ops, { dispatchId: dispatch.id, ids: dispatch.runs });
+      expect(await claimShort(client, dispatch.id, dispatch.runs)).toEqual([]);
+      expect(await releaseDispatch(client, dispatch.id, dispatch.runs)).toBe(0);
+    });
+    expect(await find(dispatch.run)).toMatchObject({ status: 'queued', crashes: 1 });
+  });
+});
+
+describe('a long run', () => {
+  it('has one owner, whoever asks at once', async () => {
+    const dispatch = await dispatched();
+    const claims = await Promise.all(
+      ['a', 'b', 'c', 'd'].map((worker) => asTenant((client) => claimLong(client, dispatch.id, dispatch.run, worker))),
+    );
+    expect(claims.filter((claim) => claim !== null)).toHaveLength(1);
+    expect(await find(dispatch.run)).toMatchObject({ status: 'running' });
+  });
+
+  it('takes no word from an owner whose fence is past', async () => {
+    const dispatch = await dispatched();
+    const first = await asTenant((client) => claimLong(client, dispatch.id, dispatch.run, 'first'));
+    if (first === null) throw new Error('the claim failed');
+    // Its lease ran out, and the run went to another: same dispatch id on purpose, so that the fence alone tells them apart.
+    await engine.store.admin.query(`UPDATE ops.open_runs SET state = 'dispatched' WHERE id = $1`, [dispatch.run]);
+    const second = await asTenant((client) => claimLong(client, dispatch.id, dispatch.run, 'second'));
+    expect(second?.fence).toBe(first.fence + 1);
+    const progress = { cursor: 'stolen', expected: 1, processed: 1, changed: 1, failedItems: 0, tally: {} };
+    const end = { outcome: 'completed', result: null, errorClass: null, errorMessage: null, durationMs: 0 } as const;
+    const retry = { outcome: 'failed', delayMs: 0, errorClass: 'E', errorMessage: 'm' } as const;
+    const held = { id: first.id, dispatchId: first.dispatchId, fence: first.fence };
+    const words = await asTenant(async (client) => [
+      await renewLease(client, held),
+      await checkpoint(client, held, progress),
+      (await endRuns(client, [{ ...held, ...end }], { worker: 'first', bundleSize: 1 })).size,
+      (await retryRuns(client, [{ ...held, ...retry }], { worker: 'first', durationMs: 0 })).size,
+      await releaseLong(client, held, 'first'),
+    ]);
+    expect(words).toEqual([null, null, 0, 0, false]);
+    expect(await find(dispatch.run)).toMatchObject({ status: 'running', worker: 'second', processed: 0 });
+  });
+
+  it('that ends while recovery looks at its lease ends once', async () => {
+    const dispatch = await dispatched();
+    const run = await asTenant((client) => claimLong(client, dispatch.id, dispatch.run, 'first'));
+    if (run === null) throw new Error('the claim failed');
+    await engine.store.admin.query(
+      `UPDATE ops.open_runs SET lease_until = clock_timestamp() - interval '1 second' WHERE id = $1`,
+      [run.id],
+    );
+    const end = { outcome: 'completed', result: null, errorClass: null, errorMessage: null, durationMs: 0 } as const;
+    await asTenant(async (client) => {
+      await endRuns(client, [{ id: run.id, dispatchId: run.dispatchId, fence: run.fence, ...end }], {
+        worker: 'first',
+        bundleSize: 1,
+      });
+      // Recovery passes by a locked row.
+      expect((await countCrashes(ops, 'expired-leases')).map((crashed) => crashed.id)).not.toContain(run.id);
+    });
+    expect(await find(run.id)).toMatchObject({ status: 'completed', crashes: 0 });
+  });
+});
+
+describe('the record of an end', () => {
+  it('is written once by two that end the same runs in opposite orders', async () => {
+    const dispatches = await Promise.all(Array.from({ length: 20 }, () => dispatched()));
+    const end = {
+      outcome: 'completed',
+      result: null,
+      errorClass: null,
+      errorMessage: null,
+      durationMs: 0,
+      fence: 0,
+    } as const;
+    const ends = dispatches.map((dispatch) => ({ id: dispatch.run, dispatchId: dispatch.id, ...end }));
+    const orders = [ends, [...ends].reverse(), ends, [...ends].reverse()];
+    const written = await Promise.allSettled(
+      orders.map((order) => asTenant((client) => endRuns(client, order, { worker: 'w', bundleSize: 1 }))),
+    );
+    const ids = written.flatMap((answer) => (answer.status === 'fulfilled' ? [...answer.value] : []));
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(ids.length).toBe(20);
+    const { rowCount } = await engine.store.admin.query('SELECT FROM ops.runs WHERE id = ANY ($1)', [
+      ends.map((e) => e.id),
+    ]);
+    expect(rowCount).toBe(20);
+  });
+});
