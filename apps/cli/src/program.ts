@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import type { Cli } from './cli.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { explainCommand } from './commands/explain.ts';
 import { importCommand } from './commands/import.ts';
 import { jobsCommand } from './commands/jobs.ts';
 import { migrateCommand } from './commands/migrate.ts';
@@ -26,6 +27,7 @@ export function buildProgram(cli: Cli): Command {
     jobsCommand,
     runCommand,
     runsCommand,
+    explainCommand,
     schedulesCommand,
     queuesCommand,
     tokenCommand,

@@ -6,10 +6,11 @@ import { type AuditEvent, appendAudit, type Refusal, recordRefusal } from './aud
 import type { Catalogue } from './catalogue.ts';
 import { createControl } from './control.ts';
 import type { DefinedJob, TenantRef } from './define-job.ts';
+import { type BrokerState, explainRun, type RunExplanation } from './explain.ts';
 import { createJobSettings } from './job-settings.ts';
 import { createPauses, type Pauses } from './limits/pauses.ts';
 import { connectProducer } from './redis-connect.ts';
-import { cancelChannel, DEFAULT_NAMESPACE, wakeChannel } from './redis-names.ts';
+import { cancelChannel, DEFAULT_NAMESPACE, incarnationKey, wakeChannel } from './redis-names.ts';
 import type { RunStatus } from './run-status.ts';
 import type { CronRights, SchedulePatch } from './schedule/schedule-input.ts';
 import { createSchedules, type Schedules } from './schedule/schedules.ts';
@@ -68,6 +69,8 @@ export interface Producer {
   /** Own schedules of tenants, previews, back-fills; see `createSchedules`. */
   readonly schedules: Schedules;
   syncSchedules(): Promise<void>;
+  /** One sentence on why a run isn't running. Errors: `UnknownRunError`, `StoreUnavailableError`. */
+  explain(runId: string, tenantId: string | null): Promise<RunExplanation>;
   /** Bounded at 1.5 s. */
   redisState(): Promise<'ok' | 'down'>;
   appendAudit(event: AuditEvent): Promise<void>;
@@ -113,6 +116,16 @@ export function createProducer(options: ProducerOptions): Producer {
   });
   const schedules = createSchedules({ ops, catalogue, tenants, settings, log, wake });
   const pauses = createPauses({ ops, catalogue, wake });
+  async function brokerState(): Promise<BrokerState> {
+    if (redis.status !== 'ready') return 'down';
+    try {
+      const copy = await redis.get(incarnationKey(namespace));
+      const { rows } = await ops.query<{ incarnation: string }>('SELECT incarnation FROM ops.broker');
+      return copy === rows[0]?.incarnation ? 'ok' : 'emptied';
+    } catch {
+      return 'down';
+    }
+  }
   const waiters = createWaiters({ ops, redisUrl: options.redisUrl, namespace, log });
   return {
     pools: { app, ops },
@@ -134,6 +147,7 @@ export function createProducer(options: ProducerOptions): Producer {
     editSchedule: schedules.edit,
     schedules,
     syncSchedules: () => schedules.sync(),
+    explain: (runId, tenantId) => explainRun({ app, ops }, catalogue, runId, tenantId, brokerState),
     async redisState() {
       const pong = redis.status === 'ready' ? await redis.ping().catch(() => null) : null;
       return pong === 'PONG' ? 'ok' : 'down';

@@ -18,6 +18,7 @@ import {
   acceptedSchema,
   attemptSchema,
   auditSchema,
+  explanationSchema,
   failureSchema,
   idParams,
   instantInput,
@@ -83,9 +84,21 @@ function reading(deps: RouteDeps): Endpoint {
   });
 }
 
-function parts({ producer: { pools } }: RouteDeps): Endpoint[] {
+function parts({ producer }: RouteDeps): Endpoint[] {
+  const { pools } = producer;
   const common = { method: 'get', tag: 'Runs', roles: MAY_READ, params: idParams } as const;
   return [
+    endpoint({
+      ...common,
+      path: '/v1/runs/{id}/explain',
+      id: 'explainRun',
+      summary: 'One sentence on why a run isn’t running, or how it runs',
+      answers: { 200: { description: 'What stands in its way, if anything does.', schema: explanationSchema } },
+      handle: async ({ params, principal }) => ({
+        status: 200,
+        body: await producer.explain(params.id, principal.tenantId),
+      }),
+    }),
     endpoint({
       ...common,
       path: '/v1/runs/{id}/attempts',

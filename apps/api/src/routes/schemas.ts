@@ -1,5 +1,5 @@
 import { PRIORITIES } from '@nightshift/engine';
-import { OPEN_STATES, PAUSE_KINDS, RUN_OUTCOMES } from '@nightshift/engine/accept';
+import { EXPLAIN_REASONS, OPEN_STATES, PAUSE_KINDS, RUN_OUTCOMES } from '@nightshift/engine/accept';
 import { z } from 'zod';
 
 const instant = z.iso.datetime().describe('UTC, ISO 8601.');
@@ -72,6 +72,14 @@ export const startedSchema = z
     runs: z.array(z.strictObject({ id, tenantId: id, tenant: z.string(), url: z.string(), joined: z.boolean() })),
   })
   .meta({ id: 'Started' });
+
+export const explanationSchema = z
+  .strictObject({
+    status: statusSchema,
+    reason: z.enum(EXPLAIN_REASONS).describe('Stable.'),
+    sentence: z.string().describe('For a person.'),
+  })
+  .meta({ id: 'Explanation' });
 
 export const attemptSchema = z
   .strictObject({

@@ -29,8 +29,8 @@ async function stateOf(id: string): Promise<unknown> {
 }
 
 test.each([
-  ['queue', () => 'tiny'],
-  ['job', () => job.name],
+  ['queue', (): string => 'tiny'],
+  ['job', (): string => job.name],
   ['tenant', (): string => tenant],
 ] as const)(
   'a pause of a %s takes back what waits in Redis, and leaves what a worker has in hand',
