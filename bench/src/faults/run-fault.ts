@@ -4,6 +4,8 @@ import { judge, type Verdict } from './judge.ts';
 import { type LoadOptions, startLoad } from './load.ts';
 import type { Fault } from './scenarios.ts';
 
+const RECOVERY_MS = 90_000;
+
 export interface FaultReport extends Verdict {
   readonly fault: string;
   /** Requests that had to be sent again. */
@@ -23,8 +25,7 @@ export async function runFault(fleet: Fleet, fault: Fault, load: LoadOptions, de
   if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
   await fault.inject(fleet, asked);
   const healedAt = performance.now();
-  const ended = await endedSoFar(fleet);
-  await until('a run to end after the fault', async () => (await endedSoFar(fleet)) > ended, 90_000);
+  await untilOneEnds(fleet);
   const recoverySeconds = secondsSince(healedAt);
   await asked.sent;
   const verdict = await judge(fleet, asked);
@@ -41,7 +42,21 @@ function secondsSince(at: number): number {
   return Math.round((performance.now() - at) / 100) / 10;
 }
 
-async function endedSoFar(fleet: Fleet): Promise<number> {
-  const [row] = await fleet.admin.rows<{ n: number }>('SELECT count(*)::int AS n FROM sink.ended');
-  return row?.n ?? 0;
+/** Or until nothing is left to end. */
+async function untilOneEnds(fleet: Fleet): Promise<void> {
+  const look = async () => {
+    const [row] = await fleet.admin.rows<{ ended: number; open: boolean }>(
+      'SELECT (SELECT count(*)::int FROM sink.ended) AS ended, EXISTS (SELECT 1 FROM ops.open_runs) AS open',
+    );
+    return row ?? { ended: 0, open: true };
+  };
+  const before = await look();
+  await until(
+    'a run to end after the fault',
+    async () => {
+      const now = await look();
+      return now.ended > before.ended || !now.open;
+    },
+    RECOVERY_MS,
+  );
 }

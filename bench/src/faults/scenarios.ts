@@ -10,7 +10,8 @@ export interface Fault {
   inject(fleet: Fleet, load: Load): Promise<void>;
 }
 
-const [PASSES_MS, LATE_MS] = [4_000, 800];
+const BAD_FOR_MS = 4_000;
+const LATE_MS = 800;
 
 function oneOf(apps: readonly App[]): App {
   const app = apps[0];
@@ -135,19 +136,24 @@ const terminateBackends: Fault = {
 };
 
 /** The network is bad for a while: here time is the fault, so it is waited for. */
-function network(name: string, worsen: (fleet: Fleet) => void): Fault {
+function badNetwork(name: string, worsen: (fleet: Fleet) => void): Fault {
   return {
     name,
     async inject(fleet) {
       worsen(fleet);
-      await new Promise((resolve) => setTimeout(resolve, PASSES_MS));
+      await new Promise((resolve) => setTimeout(resolve, BAD_FOR_MS));
       for (const server of [fleet.redis, fleet.postgres]) server.proxy.set('pass');
     },
   };
 }
 
+/** What was connected is lost, what connects anew passes. */
+function lostConnections(name: string, lose: (fleet: Fleet) => void): Fault {
+  return { name, inject: async (fleet) => lose(fleet) };
+}
+
 /** The other side is gone without a word: only time tells. */
-const redisHalfOpen = network('Redis half-open', (fleet) => fleet.redis.proxy.blackhole());
+const redisHalfOpen = lostConnections('Redis half-open', (fleet) => fleet.redis.proxy.blackhole());
 
 /** What the gate tries, each once. */
 export const GATE_FAULTS: readonly Fault[] = [
@@ -167,14 +173,14 @@ export const ALL_FAULTS: readonly Fault[] = [
   workerTerm,
   redisWithFile,
   postgresFast,
-  network('Redis silent', (fleet) => fleet.redis.proxy.set('silent')),
-  network('Redis drops replies', (fleet) => fleet.redis.proxy.set('drop-replies')),
-  network('Redis slow', (fleet) => fleet.redis.proxy.set('delay', LATE_MS)),
-  network('Redis cut', (fleet) => fleet.redis.proxy.cut()),
-  network('Postgres half-open', (fleet) => fleet.postgres.proxy.blackhole()),
-  network('Postgres drops replies', (fleet) => fleet.postgres.proxy.set('drop-replies')),
-  network('Postgres slow', (fleet) => fleet.postgres.proxy.set('delay', LATE_MS)),
-  network('Postgres cut', (fleet) => fleet.postgres.proxy.cut()),
+  badNetwork('Redis silent', (fleet) => fleet.redis.proxy.set('silent')),
+  badNetwork('Redis drops replies', (fleet) => fleet.redis.proxy.set('drop-replies')),
+  badNetwork('Redis slow', (fleet) => fleet.redis.proxy.set('delay', LATE_MS)),
+  lostConnections('Redis cut', (fleet) => fleet.redis.proxy.cut()),
+  lostConnections('Postgres half-open', (fleet) => fleet.postgres.proxy.blackhole()),
+  badNetwork('Postgres drops replies', (fleet) => fleet.postgres.proxy.set('drop-replies')),
+  badNetwork('Postgres slow', (fleet) => fleet.postgres.proxy.set('delay', LATE_MS)),
+  lostConnections('Postgres cut', (fleet) => fleet.postgres.proxy.cut()),
 ];
 
 /** Nothing goes wrong: what is found then is the harness' own fault. */
