@@ -1,5 +1,4 @@
 import {
-  findSchedule,
   listSchedules,
   listTicks,
   type ScheduleView,
@@ -9,10 +8,13 @@ import {
 import { z } from 'zod';
 import { type Endpoint, endpoint } from '../http/endpoint.ts';
 import { idempotencyOf } from '../http/idempotency.ts';
-import { demandPlatform, MAY_CONTROL, MAY_EDIT, MAY_READ, type Principal } from '../http/principal.ts';
+import { MAY_CONTROL, MAY_EDIT, MAY_READ, type Principal } from '../http/principal.ts';
 import type { RouteDeps } from './deps.ts';
 import { definedOnly } from './jobs.ts';
+import { ownScheduleRoutes } from './own-schedules.ts';
 import { runUrl } from './run-answer.ts';
+import { cronRights, demandMayChange, scheduleAnswer, visibleSchedule } from './schedule-answer.ts';
+import { schedulePlanRoutes } from './schedule-plans.ts';
 import { idParams, pageQuery, pageSchema, scheduleSchema, startedSchema, tickSchema } from './schemas.ts';
 import { demandMayStart } from './whose-run.ts';
 
@@ -23,7 +25,15 @@ export const schedulePatch = schedulePatchSchema
   .meta({ id: 'SchedulePatch' });
 
 export function scheduleRoutes(deps: RouteDeps): Endpoint[] {
-  return [...reading(deps), editing(deps), triggering(deps), switching(deps, 'pause'), switching(deps, 'resume')];
+  return [
+    ...reading(deps),
+    editing(deps),
+    ...ownScheduleRoutes(deps),
+    ...schedulePlanRoutes(deps),
+    triggering(deps),
+    switching(deps, 'pause'),
+    switching(deps, 'resume'),
+  ];
 }
 
 function reading(deps: RouteDeps): Endpoint[] {
@@ -35,11 +45,13 @@ function reading(deps: RouteDeps): Endpoint[] {
       path: '/v1/schedules',
       id: 'listSchedules',
       summary: 'All schedules, by job',
+      description: 'A token that is bound to a tenant sees the general ones and its own.',
       query: z.strictObject({ job: z.string().min(1).max(100).optional() }),
       answers: { 200: { description: 'All of them.', schema: pageSchema(scheduleSchema) } },
-      handle: async ({ query }) => {
-        const schedules = await listSchedules(pools, query);
-        return { status: 200, body: { items: schedules.map((one) => scheduleAnswer(deps, one)), nextCursor: null } };
+      handle: async ({ query, principal }) => {
+        const schedules = await listSchedules(pools, { ...query, tenantId: principal.tenantId });
+        const items = schedules.map((one) => scheduleAnswer(deps, one, principal));
+        return { status: 200, body: { items, nextCursor: null } };
       },
     }),
     endpoint({
@@ -49,7 +61,10 @@ function reading(deps: RouteDeps): Endpoint[] {
       summary: 'One schedule',
       params: idParams,
       answers: { 200: { description: 'The schedule.', schema: scheduleSchema } },
-      handle: async ({ params }) => ({ status: 200, body: scheduleAnswer(deps, await findSchedule(pools, params.id)) }),
+      handle: async ({ params, principal }) => ({
+        status: 200,
+        body: scheduleAnswer(deps, await visibleSchedule(deps, params.id, principal), principal),
+      }),
     }),
     endpoint({
       ...common,
@@ -59,7 +74,10 @@ function reading(deps: RouteDeps): Endpoint[] {
       params: idParams,
       query: pageQuery,
       answers: { 200: { description: 'One page.', schema: pageSchema(tickSchema) } },
-      handle: async ({ params, query }) => ({ status: 200, body: await listTicks(pools, params.id, query) }),
+      handle: async ({ params, query, principal }) => {
+        await visibleSchedule(deps, params.id, principal);
+        return { status: 200, body: await listTicks(pools, params.id, query) };
+      },
     }),
   ];
 }
@@ -80,8 +98,9 @@ function editing(deps: RouteDeps): Endpoint {
     answers: { 200: { description: 'The schedule as it is now.', schema: scheduleSchema } },
     admit: (params, principal) => demandMayChange(deps, params.id, principal),
     handle: async ({ params, body, principal }) => {
-      await producer.editSchedule(params.id, definedOnly(body) ?? {}, principal.sub);
-      return { status: 200, body: scheduleAnswer(deps, await findSchedule(producer.pools, params.id)) };
+      await producer.editSchedule(params.id, definedOnly(body) ?? {}, principal.sub, cronRights(principal));
+      const schedule = await visibleSchedule(deps, params.id, principal);
+      return { status: 200, body: scheduleAnswer(deps, schedule, principal) };
     },
   });
 }
@@ -103,11 +122,11 @@ function triggering(deps: RouteDeps): Endpoint {
     takesIdempotencyKey: true,
     answers: { 202: { description: 'One run a tenant.', schema: startedSchema } },
     admit: async (params, principal) => {
-      const schedule = await findSchedule(producer.pools, params.id);
+      const schedule = await visibleSchedule(deps, params.id, principal);
       demandMayStart(producer.catalogue.get(schedule.job), principal);
     },
     handle: async ({ params, principal, req }) => {
-      const schedule = await findSchedule(producer.pools, params.id);
+      const schedule = await visibleSchedule(deps, params.id, principal);
       const started = await producer.start(
         {
           kind: 'manual',
@@ -143,15 +162,10 @@ function switching(deps: RouteDeps, action: 'pause' | 'resume'): Endpoint {
       await (action === 'pause'
         ? producer.pauseSchedule(params.id, principal.sub)
         : producer.resumeSchedule(params.id, principal.sub));
-      return { status: 200, body: scheduleAnswer(deps, await findSchedule(producer.pools, params.id)) };
+      const schedule = await visibleSchedule(deps, params.id, principal);
+      return { status: 200, body: scheduleAnswer(deps, schedule, principal) };
     },
   });
-}
-
-/** A schedule makes runs of many tenants: one tenant's operator may not stop it for the others. */
-async function demandMayChange({ producer }: RouteDeps, id: string, principal: Principal): Promise<void> {
-  await findSchedule(producer.pools, id);
-  demandPlatform(principal);
 }
 
 async function tenantsOf(
@@ -162,25 +176,7 @@ async function tenantsOf(
   if (principal.tenantId !== null) return [principal.tenantId];
   const job = producer.catalogue.get(schedule.job);
   if (job.scope === 'system') return undefined;
-  const all = await producer.tenants(job.system);
-  const served = all.filter((tenant) => isServed(schedule, tenant));
-  return served.map((tenant) => tenant.id);
-}
-
-/** `{all: true}`, `{only: [ids]}` or `{except: [ids]}`, within the zone the schedule serves. */
-export function isServed(
-  schedule: Pick<ScheduleView, 'tenantSelector' | 'tenantZone'>,
-  tenant: { readonly id: string; readonly zone: string },
-): boolean {
-  if (schedule.tenantZone !== null && schedule.tenantZone !== tenant.zone) return false;
-  const { only, except } = schedule.tenantSelector as { only?: readonly string[]; except?: readonly string[] };
-  if (only !== undefined) return only.includes(tenant.id);
-  return except === undefined || !except.includes(tenant.id);
-}
-
-function scheduleAnswer({ producer }: RouteDeps, schedule: ScheduleView): object {
-  const after = producer.catalogue.find(schedule.job)?.schedule?.after ?? null;
-  return { ...schedule, url: `/v1/schedules/${schedule.id}`, after };
+  return (await producer.schedules.servedBy(schedule.id)).map((tenant) => tenant.id);
 }
 
 function startedAnswer(started: Started): object {

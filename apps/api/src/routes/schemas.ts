@@ -138,6 +138,7 @@ export const scheduleSchema = z
     zone: z.string(),
     tenantZone: z.string().nullable(),
     tenantSelector: z.unknown(),
+    ownerTenant: id.nullable().describe('Whose own schedule it is; null: a general one.'),
     dst: z.enum(['skip', 'once', 'twice']),
     misfire: z.strictObject({
       policy: z.enum(['skip', 'latest', 'all']),
@@ -158,6 +159,50 @@ export const scheduleSchema = z
     lastTick: z.strictObject({ dueAt: instant, state: z.string(), reason: z.string().nullable() }).nullable(),
   })
   .meta({ id: 'Schedule' });
+
+export const previewSchema = z
+  .strictObject({
+    ticks: z.array(
+      z.strictObject({
+        dueAt: instant.describe('Of a skipped time: when it would have been due.'),
+        localTime: z.string().describe('On the clocks of the zone; of a skipped time the time that none shows.'),
+        zone: z.string(),
+        dst: z
+          .enum(['gap-moved', 'repeated-first', 'repeated-second', 'skipped-gap'])
+          .nullable()
+          .describe('How a change of the clock touches it; `skipped-gap` does not fire.'),
+        tenants: z.int().describe('Tenants it serves, as things are now.'),
+      }),
+    ),
+  })
+  .meta({ id: 'Preview' });
+
+export const backFillSchema = z
+  .strictObject({
+    job: z.string(),
+    dryRun: z.boolean(),
+    runs: z.int().describe('Runs that were made; of a dry run: that would be.'),
+    ticks: z.array(
+      z.strictObject({
+        dueAt: instant,
+        date: z.iso.date().describe('Local date that its runs carry.'),
+        recorded: z
+          .strictObject({ state: z.string(), reason: z.string().nullable() })
+          .nullable()
+          .describe('What became of the tick when it was due.'),
+        triggerId: id.nullable(),
+        tenants: z.array(
+          z.strictObject({
+            tenantId: id,
+            tenant: z.string(),
+            runId: id.nullable().describe('The run that was made.'),
+            earlier: id.nullable().describe('A run of this instant that was there before.'),
+          }),
+        ),
+      }),
+    ),
+  })
+  .meta({ id: 'BackFill' });
 
 export const jobSchema = z
   .strictObject({

@@ -22,6 +22,8 @@ export interface ScheduleView {
   /** Set where the schedule follows its tenants' zone: it serves the tenants of that zone alone. */
   readonly tenantZone: string | null;
   readonly tenantSelector: unknown;
+  /** Id of the tenant whose own schedule it is; null: a general one. */
+  readonly ownerTenant: string | null;
   readonly dst: 'skip' | 'once' | 'twice';
   readonly misfire: {
     readonly policy: 'skip' | 'latest' | 'all';
@@ -54,7 +56,8 @@ interface ScheduleRow extends Omit<ScheduleView, 'misfire' | 'paused' | 'lastTic
   readonly tickReason: string | null;
 }
 
-const SCHEDULES = `SELECT s.id, s.job, s.cron, s.zone, s.tenant_zone AS "tenantZone", s.tenant_selector AS "tenantSelector", s.dst,
+const SCHEDULES = `SELECT s.id, s.job, s.cron, s.zone, s.tenant_zone AS "tenantZone", s.tenant_selector AS "tenantSelector",
+    s.owner_tenant AS "ownerTenant", s.dst,
     s.misfire AS "misfirePolicy", s.misfire_within_ms AS "misfireWithinMs", s.misfire_same_day AS "misfireSameDay",
     s.overlap, s.priority, s.options, s.enabled, s.paused_by AS "pausedBy", s.paused_at AS "pausedAt", s.version, s.edited,
     s.next_due_at AS "nextDueAt", s.last_due_at AS "lastDueAt", s.updated_at AS "updatedAt",
@@ -80,14 +83,17 @@ export interface ScheduleFilter {
   readonly job?: string | undefined;
   /** Names of jobs; others' schedules are left out. */
   readonly jobs?: readonly string[] | undefined;
+  /** Own schedules of other tenants are left out. */
+  readonly tenantId?: string | null | undefined;
 }
 
-/** By job name. The platform's: no tenant owns a schedule. Errors: `StoreUnavailableError`. */
+/** By job name, the general ones first. Errors: `StoreUnavailableError`. */
 export async function listSchedules(pools: Pools, filter: ScheduleFilter = {}): Promise<ScheduleView[]> {
   const conditions = new Conditions();
   if (filter.job !== undefined) conditions.add('s.job = ?', filter.job);
   if (filter.jobs !== undefined) conditions.add('s.job = ANY (?)', filter.jobs);
-  const order = 'ORDER BY s.job, s.tenant_zone NULLS FIRST, s.id';
+  if (filter.tenantId) conditions.add('(s.owner_tenant IS NULL OR s.owner_tenant = ?)', filter.tenantId);
+  const order = 'ORDER BY s.job, s.owner_tenant NULLS FIRST, s.tenant_zone NULLS FIRST, s.id';
   const rows = await read<ScheduleRow>(pools, null, `${SCHEDULES} ${conditions.where} ${order}`, conditions.values);
   return rows.map(toSchedule);
 }
