@@ -1,5 +1,6 @@
 import type { PoolClient } from '@nightshift/db';
 import type { Logger } from 'pino';
+import { raiseAlert } from '../alerts/raise-alert.ts';
 import type { Catalogue } from '../catalogue.ts';
 import type { RunOptions, TenantRef } from '../define-job.ts';
 import { newId } from '../id.ts';
@@ -80,14 +81,29 @@ export async function fireSchedules(
       plans.map((plan) => plan.ticks.at(-1)?.dueAt ?? null),
     ],
   );
-  for (const { schedule, tick } of other) {
-    if (tick.state === 'missed')
-      deps.log.warn(
-        { job: schedule.job, schedule: schedule.id, dueAt: tick.dueAt, reason: tick.reason },
-        'tick missed',
-      );
-  }
+  await reportMissed(
+    deps,
+    client,
+    other.filter(({ tick }) => tick.state === 'missed'),
+  );
   return new Set(fired.filter((f) => f.runs.some((run) => made.has(run.id))).map((f) => f.job.queue));
+}
+
+/** One alert a schedule, however many of its ticks were missed. */
+async function reportMissed(deps: FireDeps, client: PoolClient, missed: readonly Firing[]): Promise<void> {
+  for (const schedule of new Set(missed.map((one) => one.schedule))) {
+    const ticks = missed.filter((one) => one.schedule === schedule).map((one) => one.tick);
+    const [first, last] = [ticks[0], ticks.at(-1)];
+    if (first === undefined || last === undefined) continue;
+    const range = { from: first.dueAt, to: last.dueAt, ticks: ticks.length, reason: last.reason };
+    deps.log.warn({ job: schedule.job, schedule: schedule.id, ...range }, 'ticks missed');
+    await raiseAlert(client, {
+      key: `tick-missed:${schedule.id}`,
+      severity: 'CRITICAL',
+      job: schedule.job,
+      message: `${schedule.job} missed ${ticks.length === 1 ? 'its tick' : `${ticks.length} ticks, the last one`} of ${last.dueAt.toISOString()}: ${last.reason}.`,
+    });
+  }
 }
 
 /** Rules of a schedule as `planTicks` takes them. */

@@ -298,3 +298,12 @@ test.each([
     engine.producer.schedules.backFill(id, { from: new Date(from), to: new Date(to) }, 'olga'),
   ).rejects.toThrow(said);
 });
+
+test('ticks that were missed are told in one alert', async () => {
+  const { id } = await scheduleOf('tiny.moving');
+  await rows(`UPDATE ops.schedules SET job = 'tiny.daily', tenant_zone = 'UTC' WHERE id = $1`, [id]);
+  await fireAt('2026-05-04T01:00:01Z', id, '2026-05-02T01:00:00Z');
+  expect((await ticksOf(id)).map((tick) => tick.state)).toEqual(['missed', 'missed', 'fired']);
+  const alerts = await rows(`SELECT severity, count, message FROM ops.alerts WHERE key = $1`, [`tick-missed:${id}`]);
+  expect(alerts).toEqual([{ severity: 'CRITICAL', count: 1, message: expect.stringContaining('missed 2 ticks') }]);
+});
