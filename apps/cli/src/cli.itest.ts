@@ -147,6 +147,29 @@ test('trigger starts a run for each tenant', async () => {
   expect(stdout.trim().split('\n')).toHaveLength(2);
 });
 
+test('schedules preview tells the ticks to come', async () => {
+  const { json } = await nightshift([
+    'schedules',
+    'preview',
+    'gym.coach-actions',
+    '--count',
+    '3',
+    '--from',
+    '2027-03-13',
+    '--json',
+  ]);
+  expect(json()).toMatchObject([{ dueAt: '2027-03-13T04:00:00.000Z', dst: null, tenants: 2 }, {}, {}]);
+  expect((await nightshift(['schedules', 'preview', 'gym.coach-actions', '--count', 'x'])).exitCode).toBe(2);
+});
+
+test('schedules back-fill shows, and makes its runs with --apply', async () => {
+  const argv = ['schedules', 'back-fill', 'gym.commitment-scores', '--from', '2026-05-01', '--to', '2026-05-03'];
+  expect((await nightshift(argv)).stdout).toContain('4 runs of gym.commitment-scores would be made');
+  expect((await nightshift([...argv, '--apply', '--json'])).json()).toMatchObject({ dryRun: false, runs: 4 });
+  expect((await nightshift(argv)).stdout).toContain('0 runs of gym.commitment-scores would be made');
+  expect((await nightshift(argv.slice(0, 5))).exitCode).toBe(2);
+});
+
 test('a token resolves the tenant by its slug', async () => {
   const gym = await firstGym();
   const token = await nightshift(['token', '--role', 'viewer', '--tenant', gym.slug, '--json']);

@@ -1,10 +1,10 @@
-import { UnknownScheduleError } from '@nightshift/engine';
-import { listSchedules, type Producer, type ScheduleView } from '@nightshift/engine/accept';
+import type { Producer, ScheduleView } from '@nightshift/engine/accept';
 import type { Command } from 'commander';
 import { type Cli, EXIT } from '../cli.ts';
+import { pickSchedule, readSchedules } from '../pick-schedule.ts';
 import { time } from '../run-text.ts';
 import { table } from '../terminal.ts';
-import { UsageError } from '../usage-error.ts';
+import { schedulePlanCommands } from './schedule-plans.ts';
 
 interface Flags {
   json?: boolean;
@@ -27,11 +27,16 @@ export function schedulesCommand(program: Command, cli: Cli): void {
     return `${schedule.job} starts runs again.`;
   });
   act(schedules, cli, 'trigger', 'start its runs now, without consuming a tick', async (producer, schedule) => {
-    const started = await producer.start({ kind: 'manual', job: schedule.job, scheduleId: schedule.id }, cli.actor);
+    const { job, id: scheduleId, options } = schedule;
+    const served = await producer.schedules.servedBy(scheduleId);
+    const tenants = producer.catalogue.get(job).scope === 'system' ? undefined : served.map((tenant) => tenant.id);
+    const priority = schedule.priority ?? undefined;
+    const started = await producer.start({ kind: 'manual', job, scheduleId, options, priority, tenants }, cli.actor);
     return started.runs
       .map((run) => `${run.runId} ${run.tenant}${run.joined ? ' (joined an open run)' : ''}`)
       .join('\n');
   });
+  schedulePlanCommands(schedules, cli);
 }
 
 type Act = (producer: Producer, schedule: ScheduleView) => Promise<string>;
@@ -43,7 +48,7 @@ function act(schedules: Command, cli: Cli, name: string, description: string, wo
     .argument('<schedule>', 'its id, or the name of its job');
   cli.run(command, (idOrJob: string, flags: Flags) =>
     cli.withProducer(async (producer) => {
-      const schedule = pick(await readSchedules(producer), idOrJob);
+      const schedule = pickSchedule(await readSchedules(producer), idOrJob);
       const said = await work(producer, schedule);
       const after = (await readSchedules(producer)).find((each) => each.id === schedule.id);
       cli.print(flags, after, () => said);
@@ -52,29 +57,14 @@ function act(schedules: Command, cli: Cli, name: string, description: string, wo
   );
 }
 
-function pick(schedules: readonly ScheduleView[], idOrJob: string): ScheduleView {
-  const matches = schedules.filter((schedule) => schedule.id === idOrJob || schedule.job === idOrJob);
-  const [match, other] = matches;
-  if (match === undefined) throw new UnknownScheduleError(idOrJob);
-  if (other !== undefined) {
-    throw new UsageError(
-      `${idOrJob} has ${matches.length} schedules; name one by its id: ${matches.map((s) => s.id).join(', ')}.`,
-    );
-  }
-  return match;
-}
-
-async function readSchedules(producer: Producer): Promise<readonly ScheduleView[]> {
-  return listSchedules(producer.pools);
-}
-
 function schedulesTable(schedules: readonly ScheduleView[]): string {
   if (schedules.length === 0) return 'No schedules yet: a worker declares them at its start.';
   return table(
-    ['schedule', 'job', 'cron', 'zone', 'state', 'next', 'last'],
+    ['schedule', 'job', 'of', 'cron', 'zone', 'state', 'next', 'last'],
     schedules.map((schedule) => [
       schedule.id,
       schedule.job,
+      schedule.ownerTenant ?? 'all',
       schedule.cron,
       schedule.zone,
       schedule.paused !== null ? `paused by ${schedule.paused.by}` : schedule.enabled ? 'on' : 'off',
