@@ -111,7 +111,9 @@ async function expiredLeases(deps: RecoverDeps): Promise<void> {
  * Postgres and Redis each hold the incarnation. Missing or different in Redis: it was emptied, or is another. Every dispatched run that is
  * not being executed (its row is not locked) goes back; only then is the new incarnation written, so that a crash here repeats the work.
  */
-async function emptiedRedis(deps: RecoverDeps): Promise<void> {
+export async function emptiedRedis(
+  deps: Pick<RecoverDeps, 'ops' | 'redis' | 'namespace' | 'log' | 'wake'>,
+): Promise<void> {
   const key = incarnationKey(deps.namespace);
   const copy = await deps.redis.get(key);
   const { rows } = await deps.ops.query<{ incarnation: string }>('SELECT incarnation FROM ops.broker');
