@@ -2,6 +2,7 @@ export type { Accepted, AcceptRequest } from './accept.ts';
 export type { AuditEvent, Refusal } from './audit/append.ts';
 export { redisOptions } from './broker.ts';
 export { EXPLAIN_REASONS, type ExplainReason, type RunExplanation } from './explain.ts';
+export { type JobLimits, jobLimitsPatchSchema, type Limits, limitsPatchSchema } from './limits/limits.ts';
 export { PAUSE_KINDS, type PauseKind, type PauseView } from './limits/pauses.ts';
 export { createProducer, type Producer, type ProducerOptions } from './producer.ts';
 export * from './query/index.ts';

@@ -2,6 +2,7 @@ import type { NodePgDatabase } from 'drizzle-orm/node-postgres';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import { checkDeclaration } from './check-declaration.ts';
+import type { JobLimits } from './limits/limits.ts';
 import type { RetryPolicy } from './policy.ts';
 import type { Priority } from './priority.ts';
 import type { DstRule } from './schedule/cron.ts';
@@ -88,6 +89,8 @@ interface JobBase<Input extends z.ZodType> {
   /** Turns an input stored by an older version into this version's. Needed once `inputVersion` is above 1. */
   readonly upgrade?: (input: unknown, version: number) => unknown;
   readonly options?: Partial<RunOptions>;
+  /** How many of its runs may be in hand at once, altogether or of one tenant, and be started within 60 s. */
+  readonly limits?: JobLimits;
   /** Roles that may start it besides `operator` and above; `platform`: only platform tokens of `admin` or `service`. */
   readonly access?: 'platform';
 }

@@ -53,26 +53,33 @@ export type Readable = Readonly<Record<string, number>>;
 const isReadable = (run: string, readable: string) =>
   `${run}.input_version <= coalesce((${readable}::jsonb ->> ${run}.job)::integer, 0)`;
 
+/** The run is not of a job that its tenant has no room for, given as `<job> <tenant>`. Asked only while there are such. */
+const hasRoom = (run: string, held: string) => `(${run}.job || ' ' || ${run}.tenant_id) <> ALL (${held}::text[])`;
+
 // Of the tenants in index order: one probe finds the next one and its oldest run; only when that cannot be dispatched is the rest looked at.
 const FIRST = `SELECT o.tenant_id, o.job, o.input_version FROM ops.open_runs o WHERE o.queue = $1 AND o.priority = $2 AND o.state = 'queued'`;
-const MAY_GO = `LATERAL (SELECT next.tenant_id <> ALL ($6::uuid[]) AND (${isReadable('next', '$5')} OR EXISTS (
-    SELECT 1 FROM ops.open_runs r WHERE r.queue = $1 AND r.priority = $2 AND r.state = 'queued' AND r.tenant_id = next.tenant_id AND ${isReadable('r', '$5')})) AS ok) go`;
+const mayGo = (
+  may: (run: string) => string,
+) => `LATERAL (SELECT next.tenant_id <> ALL ($6::uuid[]) AND (${may('next')} OR EXISTS (
+    SELECT 1 FROM ops.open_runs r WHERE r.queue = $1 AND r.priority = $2 AND r.state = 'queued' AND r.tenant_id = next.tenant_id AND ${may('r')})) AS ok) go`;
 
 /** Tenants that have runs of this priority to dispatch, from the cursor on and round: whatever the backlog, and past whoever is held up. */
-const TENANTS = `
+const tenantsSql = (go: string) => `
 WITH RECURSIVE later AS (
-  SELECT next.tenant_id, go.ok, go.ok::integer AS n FROM (${FIRST} AND o.tenant_id > $3 ORDER BY o.tenant_id LIMIT 1) next, ${MAY_GO}
+  SELECT next.tenant_id, go.ok, go.ok::integer AS n FROM (${FIRST} AND o.tenant_id > $3 ORDER BY o.tenant_id LIMIT 1) next, ${go}
   UNION ALL
   SELECT next.tenant_id, go.ok, later.n + go.ok::integer FROM later,
-    LATERAL (${FIRST} AND o.tenant_id > later.tenant_id ORDER BY o.tenant_id LIMIT 1) next, ${MAY_GO} WHERE later.n < $4
+    LATERAL (${FIRST} AND o.tenant_id > later.tenant_id ORDER BY o.tenant_id LIMIT 1) next, ${go} WHERE later.n < $4
 ), earlier AS (
   SELECT next.tenant_id, go.ok, go.ok::integer + (SELECT coalesce(max(n), 0) FROM later) AS n
-    FROM (${FIRST} AND o.tenant_id <= $3 AND (SELECT coalesce(max(n), 0) FROM later) < $4 ORDER BY o.tenant_id LIMIT 1) next, ${MAY_GO}
+    FROM (${FIRST} AND o.tenant_id <= $3 AND (SELECT coalesce(max(n), 0) FROM later) < $4 ORDER BY o.tenant_id LIMIT 1) next, ${go}
   UNION ALL
   SELECT next.tenant_id, go.ok, earlier.n + go.ok::integer FROM earlier,
-    LATERAL (${FIRST} AND o.tenant_id > earlier.tenant_id AND o.tenant_id <= $3 ORDER BY o.tenant_id LIMIT 1) next, ${MAY_GO} WHERE earlier.n < $4
+    LATERAL (${FIRST} AND o.tenant_id > earlier.tenant_id AND o.tenant_id <= $3 ORDER BY o.tenant_id LIMIT 1) next, ${go} WHERE earlier.n < $4
 )
 SELECT tenant_id FROM later WHERE ok UNION ALL SELECT tenant_id FROM earlier WHERE ok`;
+const TENANTS = tenantsSql(mayGo((run) => isReadable(run, '$5')));
+const TENANTS_HELD = tenantsSql(mayGo((run) => `${isReadable(run, '$5')} AND ${hasRoom(run, '$7')}`));
 
 export async function tenantsInTurn(
   client: PoolClient,
@@ -83,12 +90,16 @@ export async function tenantsInTurn(
     readonly limit: number;
     readonly readable: Readable;
     readonly paused: readonly string[];
+    /** Jobs that a tenant has no room for, as `<job> <tenant>`. */
+    readonly held: readonly string[];
   },
 ): Promise<string[]> {
+  const some = turn.held.length > 0;
+  const values = [queue, priority, turn.cursor, turn.limit, JSON.stringify(turn.readable), turn.paused];
   const { rows } = await client.query<{ tenant_id: string }>({
-    name: 'ns-tenants-in-turn',
-    text: TENANTS,
-    values: [queue, priority, turn.cursor, turn.limit, JSON.stringify(turn.readable), turn.paused],
+    name: some ? 'ns-tenants-in-turn-held' : 'ns-tenants-in-turn',
+    text: some ? TENANTS_HELD : TENANTS,
+    values: some ? [...values, turn.held] : values,
   });
   return rows.map((row) => row.tenant_id);
 }
@@ -126,12 +137,14 @@ export async function oldestOf(
   floors: readonly Floor[],
   each: number,
   readable: Readable,
+  held: readonly string[],
 ): Promise<Candidate[]> {
+  const some = held.length > 0;
   const { rows } = await client.query<Candidate>({
-    name: 'ns-oldest-of',
+    name: some ? 'ns-oldest-of-held' : 'ns-oldest-of',
     text: `SELECT ${CANDIDATE} FROM unnest($3::uuid[], $4::timestamptz[], $5::uuid[]) AS t(tenant_id, due_at, id) CROSS JOIN LATERAL (
         SELECT * FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND state = 'queued' AND o.tenant_id = t.tenant_id
-          AND (o.due_at, o.id) > (t.due_at, t.id) AND ${isReadable('o', '$7')}
+          AND (o.due_at, o.id) > (t.due_at, t.id) AND ${isReadable('o', '$7')}${some ? ` AND ${hasRoom('o', '$8')}` : ''}
         ORDER BY o.due_at, o.id LIMIT $6 FOR UPDATE SKIP LOCKED
       ) r`,
     values: [
@@ -142,6 +155,7 @@ export async function oldestOf(
       floors.map((f) => f.id),
       each,
       JSON.stringify(readable),
+      ...(some ? [held] : []),
     ],
   });
   return rows;
@@ -154,10 +168,12 @@ export async function waitedTooLong(
   bounds: ReadonlyMap<number, number>,
   readable: Readable,
   pausedTenants: readonly string[],
+  held: readonly string[],
   limit: number,
 ): Promise<Candidate[]> {
+  const some = held.length > 0;
   const { rows } = await client.query<Candidate>({
-    name: 'ns-waited-too-long',
+    name: some ? 'ns-waited-too-long-held' : 'ns-waited-too-long',
     text: `WITH RECURSIVE lane AS (
         SELECT b.priority, b.bound_ms, (SELECT min(tenant_id::text)::uuid FROM ops.open_runs o WHERE queue = $1 AND o.priority = b.priority AND state = 'queued') AS tenant_id
         FROM unnest($2::smallint[], $3::integer[]) AS b(priority, bound_ms)
@@ -167,10 +183,18 @@ export async function waitedTooLong(
       )
       SELECT ${CANDIDATE} FROM lane CROSS JOIN LATERAL (
         SELECT * FROM ops.open_runs o WHERE queue = $1 AND o.priority = lane.priority AND state = 'queued' AND o.tenant_id = lane.tenant_id
-          AND o.due_at < clock_timestamp() - make_interval(secs => lane.bound_ms / 1000.0) AND ${isReadable('o', '$4')}
+          AND o.due_at < clock_timestamp() - make_interval(secs => lane.bound_ms / 1000.0) AND ${isReadable('o', '$4')}${some ? ` AND ${hasRoom('o', '$7')}` : ''}
         ORDER BY o.due_at, o.id LIMIT $6 FOR UPDATE SKIP LOCKED
       ) r WHERE lane.tenant_id IS NOT NULL AND lane.tenant_id <> ALL ($5::uuid[]) ORDER BY r.due_at, r.id LIMIT $6`,
-    values: [queue, [...bounds.keys()], [...bounds.values()], JSON.stringify(readable), pausedTenants, limit],
+    values: [
+      queue,
+      [...bounds.keys()],
+      [...bounds.values()],
+      JSON.stringify(readable),
+      pausedTenants,
+      limit,
+      ...(some ? [held] : []),
+    ],
   });
   return rows;
 }

@@ -9,12 +9,13 @@ import {
   NO_FLOOR,
   oldestOf,
   type QueueState,
-  type Readable,
   readQueueState,
   tenantsInTurn,
   waitedTooLong,
 } from './dispatch-queries.ts';
 import { newId } from './id.ts';
+import { type Budget, readBudget, unlimited } from './limits/budget.ts';
+import type { QueueLimits } from './limits/limits.ts';
 import { PASS_LOCK } from './limits/pass-lock.ts';
 import { priorityName, WAITING_BOUND_MS } from './priority.ts';
 
@@ -31,6 +32,8 @@ export interface PassDeps {
   readonly kindOf: (queue: string) => 'short' | 'long';
   /** Measured time of a run of this job, ms. */
   readonly msPerRun: (job: string) => number | undefined;
+  /** Limits that concern the queue; null or absent: none does. */
+  readonly limits?: (queue: string) => Promise<QueueLimits | null>;
 }
 
 /** What a pass committed; the caller then tells BullMQ. */
@@ -40,9 +43,11 @@ export interface Pass {
   readonly lifts: readonly string[];
   /** True when queued runs are left that wait for room. */
   readonly more: boolean;
+  /** True when the next pass is to follow at once: limits stopped this one short of what others wait for. */
+  readonly again: boolean;
 }
 
-const NOTHING: Pass = { dispatches: [], lifts: [], more: false };
+const NOTHING: Pass = { dispatches: [], lifts: [], more: false, again: false };
 
 interface Taken {
   readonly bundles: Candidate[][];
@@ -56,12 +61,13 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
   const floors = createFloors();
   const lifted = new Set<string>();
 
-  async function take(client: PoolClient, queue: string, state: QueueState): Promise<Taken> {
-    const readable = Object.fromEntries(Object.entries(state.jobs).filter(([job]) => !state.pausedJobs.includes(job)));
+  async function take(client: PoolClient, queue: string, state: QueueState, budget: Budget): Promise<Taken> {
+    const { readable } = budget;
     const long = deps.kindOf(queue) === 'long';
     const window = Math.max(1, long ? state.slots : state.slots * WINDOW_PER_SLOT);
-    const late = await outOfTurn(client, queue, state, readable, window);
+    const late = await outOfTurn(client, queue, state, budget, window);
     const bundles = [...late.bundles];
+    budget.spend(bundles.flat());
     const used = new Set(bundles.flat().map((run) => run.id));
     let more = false;
     let cursor: string | null = null;
@@ -75,7 +81,8 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
         cursor: state.tenantCursor,
         limit: room,
         readable,
-        paused: state.pausedTenants,
+        paused: budget.heldTenants,
+        held: budget.heldPairs,
       });
       if (tenants.length === 0) continue;
       const each = long ? room : Math.ceil(room / tenants.length) * MAX_BUNDLE;
@@ -87,12 +94,14 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
         tenants.map((id) => floors.of(queue, priority, id)),
         each,
         readable,
+        budget.heldPairs,
       );
-      const candidates = found.filter((run) => !used.has(run.id));
+      const candidates = budget.admit(found.filter((run) => !used.has(run.id)));
       const made = makeBundles(candidates, room, (job, backlog) =>
         long ? 1 : bundleSize(backlog, room, deps.msPerRun(job)),
       );
       bundles.push(...made);
+      budget.spend(made.flat());
       cursor = made.at(-1)?.[0]?.tenantId ?? cursor;
       const left = found.length >= each || candidates.length > made.flat().length;
       floors.set(queue, priority, found, new Set(made.flat().map((run) => run.id)), left);
@@ -100,11 +109,11 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
       // Less urgent runs wait in Postgres while more urgent ones do: in Redis they could only be overtaken.
       if (left) break;
     }
-    return { bundles, lifts: late.lifts, more, cursor };
+    return { bundles, lifts: late.lifts, more: more || budget.waits || budget.refused, cursor };
   }
 
   /** One dispatch in ten goes to who has waited past the bound: out of Postgres, or already in Redis behind more urgent ones. */
-  async function outOfTurn(client: PoolClient, queue: string, state: QueueState, readable: Readable, window: number) {
+  async function outOfTurn(client: PoolClient, queue: string, state: QueueState, budget: Budget, window: number) {
     const [most] = state.waiting;
     const room = window - (most === undefined ? window : (state.inHand[most] ?? 0));
     const turns = Math.floor((state.taken + room) / OUT_OF_TURN) - Math.floor(state.taken / OUT_OF_TURN);
@@ -119,14 +128,16 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
     if (lifted.size > 1_000) lifted.clear();
     for (const id of lifts) lifted.add(id);
     if (lifts.length === turns) return { bundles: [], lifts };
-    const candidates = await waitedTooLong(
+    const found = await waitedTooLong(
       client,
       queue,
       bounds,
-      readable,
-      state.pausedTenants,
+      budget.readable,
+      budget.heldTenants,
+      budget.heldPairs,
       (turns - lifts.length) * MAX_BUNDLE,
     );
+    const candidates = budget.admit(found);
     const size = (job: string) =>
       deps.kindOf(queue) === 'long' ? 1 : bundleSize(candidates.length, turns, deps.msPerRun(job));
     const bundles = makeBundles(candidates, turns - lifts.length, size);
@@ -134,11 +145,16 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
   }
 
   return async function pass(queue) {
+    const limits = (await deps.limits?.(queue)) ?? null;
     return inTransaction(deps.ops, [], async (client) => {
       if (!(await isOurTurn(client, queue))) return null;
       const state = await readQueueState(client, queue);
       if (state.queuePaused || state.slots === 0 || state.waiting.length === 0) return NOTHING;
-      const { bundles, lifts, more, cursor } = await take(client, queue, state);
+      const readable = Object.fromEntries(
+        Object.entries(state.jobs).filter(([job]) => !state.pausedJobs.includes(job)),
+      );
+      const budget = limits === null ? unlimited(readable, state) : await readBudget(client, limits, readable, state);
+      const { bundles, lifts, more, cursor } = await take(client, queue, state, budget);
       const dispatches = bundles.flatMap((bundle): NewDispatch[] => {
         const [first] = bundle;
         if (first === undefined) return [];
@@ -154,7 +170,8 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
         ];
       });
       if (dispatches.length > 0) await markDispatched(client, queue, dispatches, cursor);
-      return { dispatches, lifts, more };
+      await budget.record(client);
+      return { dispatches, lifts, more, again: budget.refused && dispatches.length > 0 };
     });
   };
 }

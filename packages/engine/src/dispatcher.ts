@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Broker } from './broker.ts';
 import type { Catalogue } from './catalogue.ts';
 import { createPass } from './dispatch.ts';
+import { createLimits } from './limits/limits.ts';
 import { createLoop, type Loop } from './loop.ts';
 import type { Tenants } from './tenants.ts';
 
@@ -42,6 +43,7 @@ export function createDispatcher(deps: {
     ops: deps.ops,
     kindOf: (queue) => kinds.get(queue) ?? 'short',
     msPerRun: (job) => means.get(job),
+    limits: createLimits({ ops: deps.ops, catalogue: deps.catalogue }),
   });
   const slugOf = async (tenantId: string) => (await deps.tenants.byId(tenantId)).slug;
 
@@ -68,7 +70,7 @@ export function createDispatcher(deps: {
       return POLL_MS;
     }
     // Runs that are left wait for room: `freed` tells.
-    return POLL_MS;
+    return made.again ? 0 : POLL_MS;
   }
 
   const loops = new Map<string, Loop>();

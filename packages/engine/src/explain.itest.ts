@@ -124,6 +124,35 @@ test('behind more urgent and older runs', async () => {
   ]);
 });
 
+test('at a limit: of its tenant, its job, its tenant’s runs of the job, or of starts a minute', async () => {
+  await worker();
+  const { producer } = engine;
+  const id = await accept();
+  await set(await accept(), `state = 'dispatched', dispatch_id = gen_random_uuid()`);
+  await producer.setTenantLimits(tenant, { concurrency: 1 }, 'ada');
+  expect(await explain(id)).toEqual(['tenant-limit', 'Its tenant is at its limit: 1 of 1 runs are in hand.']);
+  await producer.setTenantLimits(tenant, { concurrency: null }, 'ada');
+  await producer.setJobSettings(job.name, null, { limits: { concurrency: 1 } }, 'ada');
+  expect(await explain(id)).toEqual(['job-limit', 'Its job is at its limit: 1 of 1 runs are in hand.']);
+  await producer.setJobSettings(job.name, null, { limits: { concurrency: null, perTenantConcurrency: 1 } }, 'ada');
+  expect((await explain(id))[0]).toBe('tenant-limit');
+  await producer.setJobSettings(job.name, null, { limits: { perTenantConcurrency: null, perMinute: 3 } }, 'ada');
+  await sql(
+    `INSERT INTO ops.limit_starts VALUES ($1, date_trunc('second', clock_timestamp()) - interval '20 s', 1), ($1, date_trunc('second', clock_timestamp()), 2)`,
+    [`job:${job.name}`],
+  );
+  const [reason, sentence] = await explain(id);
+  expect([reason, sentence]).toEqual([
+    'rate-limit',
+    like(String.raw`Its job is at its rate limit of 3 starts a minute until TIME\.`),
+  ]);
+  const until = Date.parse(/until (.*)\./.exec(sentence)?.[1] ?? '') - Date.now();
+  expect(until).toBeGreaterThan(30_000);
+  expect(until).toBeLessThan(45_000);
+  await producer.setJobSettings(job.name, null, { limits: { perMinute: null } }, 'ada');
+  expect((await explain(id))[0]).toBe('about-to-start');
+});
+
 test('about to start: nobody is before it, or Redis has it', async () => {
   await worker();
   const id = await accept();

@@ -1,6 +1,8 @@
 import type { Catalogue } from './catalogue.ts';
 import { StoreUnavailableError } from './errors.ts';
 import { type OpenFacts, readAhead, readFacts, type UpstreamRun } from './explain-facts.ts';
+import { readLimits } from './limits/limits.ts';
+import { rateFreeAt, readUsage } from './limits/usage.ts';
 import { priorityName } from './priority.ts';
 import { findRun, isStoreUnavailable, type Pools, type RunDetail } from './query/index.ts';
 import { isEnded, type RunStatus } from './run-status.ts';
@@ -26,13 +28,13 @@ export type BrokerState = 'ok' | 'down' | 'emptied';
 /** One sentence on why a run isn't running, or how it runs. Errors: `UnknownRunError`, also for another tenant's; `StoreUnavailableError`. */
 export async function explainRun(
   pools: Pools,
-  _catalogue: Catalogue,
+  catalogue: Catalogue,
   id: string,
   tenantId: string | null,
   brokerState: () => Promise<BrokerState>,
 ): Promise<RunExplanation> {
   try {
-    return await explained(pools, id, tenantId, brokerState);
+    return await explained(pools, catalogue, id, tenantId, brokerState);
   } catch (error) {
     if (isStoreUnavailable(error) && !(error instanceof StoreUnavailableError)) throw new StoreUnavailableError(error);
     throw error;
@@ -41,6 +43,7 @@ export async function explainRun(
 
 async function explained(
   pools: Pools,
+  catalogue: Catalogue,
   id: string,
   tenantId: string | null,
   brokerState: () => Promise<BrokerState>,
@@ -48,7 +51,7 @@ async function explained(
   const run = await findRun(pools, id, tenantId);
   const facts = isEnded(run.status) ? null : await readFacts(pools.ops, id);
   if (facts === null) return ended(isEnded(run.status) ? run : await findRun(pools, id, tenantId));
-  const [reason, sentence] = (await byState(pools, facts, brokerState)) ?? [
+  const [reason, sentence] = (await byState(pools, catalogue, facts, brokerState)) ?? [
     'about-to-start',
     'It is about to start: a slot is free for it, or will be next.',
   ];
@@ -59,6 +62,7 @@ type Finding = readonly [ExplainReason, string];
 
 async function byState(
   pools: Pools,
+  catalogue: Catalogue,
   facts: OpenFacts,
   brokerState: () => Promise<BrokerState>,
 ): Promise<Finding | null> {
@@ -75,7 +79,11 @@ async function byState(
         : (noWorker(facts) ?? redis(await brokerState()));
     case 'queued':
       return (
-        paused(facts) ?? noWorker(facts) ?? redis(await brokerState()) ?? behind(await readAhead(pools.ops, facts))
+        paused(facts) ??
+        noWorker(facts) ??
+        redis(await brokerState()) ??
+        (await limited(pools, catalogue, facts)) ??
+        behind(await readAhead(pools.ops, facts))
       );
     default:
       return facts.state satisfies never;
@@ -149,6 +157,22 @@ function noWorker({ workers, queue, job, inputVersion }: OpenFacts): Finding | n
     'unknown-to-workers',
     `Live workers read inputs of ${job} up to version ${workers.version}, and this one has version ${inputVersion}.`,
   ];
+}
+
+/** The limit that it waits for: one of runs in hand before one of starts. */
+async function limited(pools: Pools, catalogue: Catalogue, facts: OpenFacts): Promise<Finding | null> {
+  const limits = await readLimits(pools.ops, catalogue, facts.queue);
+  if (limits === null) return null;
+  const uses = (await readUsage(pools.ops, limits))(facts).filter((use) => use.used >= use.limit);
+  const use = uses.find((one) => one.kind === 'concurrency') ?? uses[0];
+  if (use === undefined) return null;
+  const whose = { tenant: 'Its tenant', job: 'Its job', 'job-and-tenant': 'Its tenant, for this job,' }[use.of];
+  if (use.kind === 'concurrency') {
+    const reason = use.of === 'job' ? 'job-limit' : 'tenant-limit';
+    return [reason, `${whose} is at its limit: ${use.used} of ${use.limit} runs are in hand.`];
+  }
+  const until = time(await rateFreeAt(pools.ops, use));
+  return ['rate-limit', `${whose} is at its rate limit of ${use.limit} starts a minute until ${until}.`];
 }
 
 function redis(state: BrokerState): Finding | null {

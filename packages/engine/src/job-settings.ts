@@ -1,7 +1,7 @@
 import type { Pool } from '@nightshift/db';
 import type { DefinedJob, RunOptions } from './define-job.ts';
 
-const MEMORY_MS = 2_000;
+const MEMORY_MS = 1_000;
 
 /** Settings that people made at run time, for a job or for a tenant's runs of it. */
 export interface JobSettings {
@@ -9,7 +9,7 @@ export interface JobSettings {
   effective(job: DefinedJob, tenantId: string, run: Partial<RunOptions>): Promise<RunOptions>;
 }
 
-/** Reads the whole (small) table at most every 2 s. */
+/** Reads the whole (small) table at most every second. */
 export function createJobSettings(ops: Pick<Pool, 'query'>): JobSettings {
   let rows = new Map<string, Partial<RunOptions>>();
   let until = 0;

@@ -9,6 +9,7 @@ import type { DefinedJob, TenantRef } from './define-job.ts';
 import { type BrokerState, explainRun, type RunExplanation } from './explain.ts';
 import { createJobSettings } from './job-settings.ts';
 import { createPauses, type Pauses } from './limits/pauses.ts';
+import { createSettings, type Settings } from './limits/settings.ts';
 import { connectProducer } from './redis-connect.ts';
 import { cancelChannel, DEFAULT_NAMESPACE, incarnationKey, wakeChannel } from './redis-names.ts';
 import type { RunStatus } from './run-status.ts';
@@ -63,6 +64,9 @@ export interface Producer {
   /** Keeps a queue, a job or a tenant from starting runs; see `createPauses`. */
   readonly pause: Pauses['pause'];
   readonly resume: Pauses['resume'];
+  /** Options and limits at run time; see `createSettings`. */
+  readonly setJobSettings: Settings['setJobSettings'];
+  readonly setTenantLimits: Settings['setTenantLimits'];
   pauseSchedule(id: string, actor: string): Promise<void>;
   resumeSchedule(id: string, actor: string): Promise<void>;
   editSchedule(id: string, patch: SchedulePatch, actor: string, rights?: CronRights): Promise<void>;
@@ -142,6 +146,7 @@ export function createProducer(options: ProducerOptions): Producer {
     tenants: tenants.list,
     pause: pauses.pause,
     resume: pauses.resume,
+    ...createSettings({ ops, catalogue, wake }),
     pauseSchedule: schedules.pause,
     resumeSchedule: schedules.resume,
     editSchedule: schedules.edit,

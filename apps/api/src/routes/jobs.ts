@@ -1,9 +1,10 @@
 import { type DefinedJob, type FieldProblem, PRIORITIES, retryPolicy, runOptionsSchema } from '@nightshift/engine';
+import { jobLimitsPatchSchema, listJobSettings, listPauses } from '@nightshift/engine/accept';
 import { z } from 'zod';
 import { type Endpoint, endpoint } from '../http/endpoint.ts';
 import { idempotencyOf } from '../http/idempotency.ts';
 import { waitSeconds } from '../http/prefer.ts';
-import { MAY_READ, MAY_START } from '../http/principal.ts';
+import { demandPlatform, MAY_EDIT, MAY_READ, MAY_START } from '../http/principal.ts';
 import { schemaProblems } from '../http/problem.ts';
 import type { RouteDeps } from './deps.ts';
 import { acceptedAnswer } from './run-answer.ts';
@@ -52,10 +53,66 @@ export function jobRoutes(deps: RouteDeps): Endpoint[] {
       roles: MAY_READ,
       params: jobParams,
       answers: { 200: { description: 'The job.', schema: jobDetailSchema } },
-      handle: async ({ params }) => ({ status: 200, body: jobDetail(catalogue.get(params.job)) }),
+      handle: async ({ params, principal }) => ({
+        status: 200,
+        body: await jobDetail(deps, catalogue.get(params.job), principal.tenantId),
+      }),
     }),
     startRun(deps),
+    changeSettings(deps),
   ];
+}
+
+const option = runOptionsSchema.shape;
+
+/** Null takes a setting away. `dryRun` is a caller's wish for one run, never a job's setting. */
+const settingsBody = z
+  .strictObject({
+    tenant: z.string().min(1).max(100).optional().describe('Slug or id: only this tenant’s runs. Default: all.'),
+    options: z
+      .strictObject({
+        batchSize: option.batchSize.nullable(),
+        batchDelayMs: option.batchDelayMs.nullable(),
+        timeoutMs: option.timeoutMs.nullable(),
+        shards: option.shards.nullable(),
+      })
+      .optional(),
+    limits: jobLimitsPatchSchema.optional(),
+  })
+  .refine((body) => body.options !== undefined || body.limits !== undefined, { error: 'name options or limits' })
+  .refine((body) => body.tenant === undefined || (body.limits?.perTenantConcurrency ?? null) === null, {
+    error: 'is a limit of the job: give the tenant `concurrency` instead',
+    path: ['limits', 'perTenantConcurrency'],
+  })
+  .meta({ id: 'JobSettingsPatch' });
+
+function changeSettings(deps: RouteDeps): Endpoint {
+  const { producer } = deps;
+  return endpoint({
+    method: 'patch',
+    path: '/v1/jobs/{job}/settings',
+    id: 'changeJobSettings',
+    tag: 'Jobs',
+    summary: 'Change options and limits of a job, for all tenants or one',
+    description:
+      'In force within 2 s, for runs accepted from then on (options) and for all that wait (limits). Fields that are not named stay; null takes one away.',
+    roles: MAY_EDIT,
+    params: jobParams,
+    body: settingsBody,
+    example: { limits: { concurrency: 10, perTenantConcurrency: 2 } },
+    answers: { 200: { description: 'The job as it is now.', schema: jobDetailSchema } },
+    admit: ({ job }, principal) => {
+      producer.catalogue.get(job);
+      demandPlatform(principal);
+    },
+    handle: async ({ params, body, principal }) => {
+      const job = producer.catalogue.get(params.job);
+      const tenant = body.tenant === undefined ? null : await producer.resolveTenant(job, body.tenant);
+      const { options, limits } = body;
+      await producer.setJobSettings(job.name, tenant?.id ?? null, { options, limits }, principal.sub);
+      return { status: 200, body: await jobDetail(deps, job, principal.tenantId) };
+    },
+  });
 }
 
 function startRun(deps: RouteDeps): Endpoint {
@@ -135,7 +192,19 @@ function jobAnswer(job: DefinedJob): z.input<typeof jobSchema> {
   };
 }
 
-function jobDetail(job: DefinedJob): object {
+async function jobDetail({ producer }: RouteDeps, job: DefinedJob, tenantId: string | null): Promise<object> {
   const inputSchema = z.toJSONSchema(job.input, { io: 'input', unrepresentable: 'any' });
-  return { ...jobAnswer(job), inputVersion: job.inputVersion, inputSchema };
+  const [settings, pauses] = await Promise.all([
+    listJobSettings(producer.pools, job.name, tenantId),
+    listPauses(producer.pools),
+  ]);
+  const pause = pauses.find((one) => one.kind === 'job' && one.key === job.name);
+  return {
+    ...jobAnswer(job),
+    inputVersion: job.inputVersion,
+    inputSchema,
+    limits: { ...job.limits },
+    settings,
+    paused: pause === undefined ? null : { by: pause.by, reason: pause.reason, at: pause.at },
+  };
 }

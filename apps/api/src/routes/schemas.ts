@@ -230,9 +230,50 @@ export const jobSchema = z
   })
   .meta({ id: 'Job' });
 
+const amount = z.int().optional();
+const limitsSchema = z.strictObject({
+  concurrency: amount.describe('Runs in hand at once.'),
+  perMinute: amount.describe('Starts within any 60 s, retries too.'),
+});
+const jobLimitsSchema = limitsSchema.extend({
+  perTenantConcurrency: amount.describe('Runs of one tenant in hand at once.'),
+});
+const pausedSchema = z.strictObject({ by: z.string(), reason: z.string().nullable(), at: instant }).nullable();
+
+const jobSettingsSchema = z
+  .strictObject({
+    tenantId: id.nullable(),
+    tenant: z.string().nullable().describe('Slug; null: of all tenants.'),
+    options: z.record(z.string(), z.unknown()),
+    limits: jobLimitsSchema,
+    updatedBy: z.string(),
+    updatedAt: instant,
+  })
+  .meta({ id: 'JobSettings' });
+
 export const jobDetailSchema = jobSchema
-  .extend({ inputVersion: z.int(), inputSchema: z.record(z.string(), z.unknown()) })
+  .extend({
+    inputVersion: z.int(),
+    inputSchema: z.record(z.string(), z.unknown()),
+    limits: jobLimitsSchema.describe('As declared.'),
+    settings: z
+      .array(jobSettingsSchema)
+      .describe('What was set at run time, for all tenants first. A tenant’s token sees its own.'),
+    paused: pausedSchema,
+  })
   .meta({ id: 'JobDetail' });
+
+export const tenantDetailSchema = z
+  .strictObject({
+    id,
+    system: z.string(),
+    slug: z.string(),
+    name: z.string(),
+    zone: z.string(),
+    limits: limitsSchema,
+    paused: pausedSchema,
+  })
+  .meta({ id: 'TenantDetail' });
 
 export const tenantSchema = z
   .strictObject({ id, system: z.string(), slug: z.string(), name: z.string(), zone: z.string() })

@@ -25,3 +25,4 @@ export {
   type ScheduleView,
   type TickView,
 } from './schedules.ts';
+export { findTenantDetail, type JobSettingView, listJobSettings, type TenantDetail } from './settings.ts';
