@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { RunStateError, UnknownRunError } from './errors.ts';
 import { findRun, listRunAudit } from './query/index.ts';
 import { runJob, type TestEngine, testEngine, until } from './testing/index.ts';
@@ -179,5 +180,27 @@ describe('a retry by hand', () => {
       actor: 'user:eve',
     });
     expect(await find(id)).toEqual(before);
+  });
+
+  it('of an input that the job has outgrown is upgraded', async () => {
+    const id = await accept('request', { note: 'old' }, new Date(Date.now() + 3_600_000));
+    await cancel(id);
+    const next = await testEngine({
+      jobs: [
+        {
+          ...request,
+          inputVersion: 2,
+          input: z.strictObject({ text: z.string() }),
+          upgrade: (old) => ({ text: (old as { note: string }).note }),
+        },
+      ],
+      workers: 0,
+      store: engine.store,
+    });
+    const again = await next.producer.retry(id, 'test', tenant);
+    const run = await find(again.id);
+    await next.producer.cancel(again.id, 'test', tenant);
+    await next.close();
+    expect(run).toMatchObject({ input: { text: 'old' }, retryOf: id });
   });
 });

@@ -1,7 +1,7 @@
 import { inTransaction, isUuid, type Pool, type PoolClient } from '@nightshift/db';
 import { type Accepted, insertOrJoin, storeErrors } from './accept.ts';
 import type { Catalogue } from './catalogue.ts';
-import type { RunOptions } from './define-job.ts';
+import type { DefinedJob, RunOptions } from './define-job.ts';
 import { RunStateError, UnknownRunError } from './errors.ts';
 import { type NewRun, newRun } from './new-run.ts';
 import { priorityName } from './priority.ts';
@@ -26,6 +26,7 @@ interface EndedRun {
   readonly outcome: RunStatus;
   readonly options: RunOptions;
   readonly input: unknown;
+  readonly input_version: number;
   readonly tick_date: string | null;
   readonly failed_items: number;
   readonly parent_id: string | null;
@@ -41,7 +42,7 @@ export function createControl(deps: ControlDeps) {
   async function endedRun(client: PoolClient, id: string, tenantId: string | null): Promise<EndedRun> {
     if (!isUuid(id)) throw new UnknownRunError(id);
     const { rows } = await client.query<EndedRun>(
-      `SELECT r.id, r.tenant_id, r.job, r.priority, r.outcome, r.options, r.tick_date::text, r.failed_items, r.parent_id, coalesce(p.input, '{}') AS input,
+      `SELECT r.id, r.tenant_id, r.job, r.input_version, r.priority, r.outcome, r.options, r.tick_date::text, r.failed_items, r.parent_id, coalesce(p.input, '{}') AS input,
          p.run_id IS NOT NULL OR to_regclass('ops.run_payloads_' || to_char(r.accepted_at AT TIME ZONE 'UTC', 'IYYY"w"IW')) IS NOT NULL AS input_kept
        FROM ops.runs r LEFT JOIN ops.run_payloads p ON p.run_id = r.id WHERE r.id = $1 AND ($2::uuid IS NULL OR r.tenant_id = $2)`,
       [id, tenantId],
@@ -73,7 +74,7 @@ export function createControl(deps: ControlDeps) {
     const made = newRun({
       job,
       tenantId: run.tenant_id,
-      input: run.input,
+      input: upgraded(job, run),
       options: run.options,
       actor,
       priority: priorityName(run.priority),
@@ -138,6 +139,13 @@ export function createControl(deps: ControlDeps) {
       return accepted;
     },
   };
+}
+
+/** The ended run's input as a new run of this build's version has it. */
+function upgraded(job: DefinedJob, run: EndedRun): unknown {
+  return run.input_version < job.inputVersion && job.upgrade !== undefined
+    ? job.upgrade(run.input, run.input_version)
+    : run.input;
 }
 
 /** Ends a waiting run; one that runs is added to `inHand`, for its worker to be told. */

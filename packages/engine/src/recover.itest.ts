@@ -30,13 +30,13 @@ const request = tinyRequest('request', {
     return runs.map(() => ({ ok: null }));
   },
 });
-let holdBatch = false;
+/** Item → gate at which the next batch that begins with it is held. */
+const holds = new Map<string, Gate>();
 const sweep = tinySweep('sweep', {
   async process(ctx, items) {
-    if (holdBatch && items[0]?.id.endsWith('010')) {
-      holdBatch = false;
-      await gate.pass();
-    }
+    const hold = holds.get(items[0]?.id ?? '');
+    holds.delete(items[0]?.id ?? '');
+    await hold?.pass();
     return countAsDone(ctx, items);
   },
 });
@@ -170,6 +170,23 @@ describe('a crash', () => {
     }
   });
 
+  it('that BullMQ saw is told by it; whoever was taken for dead and lives writes nothing', async () => {
+    const other = await engine.addWorker();
+    const id = await accept('request', { hold: true, note: 'lives' });
+    await gate.reached;
+    const [row] = (await sql('SELECT dispatch_id FROM ops.open_runs WHERE id = $1', [id])).rows;
+    // As when its worker had died: the lock runs out, and is not there to be renewed.
+    const redis = new Redis(engine.store.redisUrl);
+    await redis.del(`{${engine.store.namespace}:tiny}:tiny:${row.dispatch_id}:lock`);
+    redis.disconnect();
+    await until('the crash', async () => (await find(id)).crashes === 1);
+    gate.open();
+    await engine.producer.waitFor([id], { timeoutMs: 40_000 });
+    expect(await find(id)).toMatchObject({ status: 'completed', crashes: 1, attempts: 1 });
+    await other.stop();
+    expect(await effects([id])).toBe(1);
+  });
+
   it('too many is the end: no fourth worker gets the run', async () => {
     const id = (
       await engine.producer.accept(
@@ -200,7 +217,8 @@ describe('a crash', () => {
 describe('an expired lease', () => {
   it('gives the sweep to another at its checkpoint; the first can no longer commit', async () => {
     await addItems(engine.store, tenant, 30, { prefix: `t${tenants}-` });
-    holdBatch = true;
+    const later = createGate();
+    holds.set(`t${tenants}-010`, gate).set(`t${tenants}-020`, later);
     const id = await accept('sweep');
     await gate.reached;
     // Recovery trusts no expiry in the first seconds of a Postgres that was away: nobody could renew then.
@@ -218,11 +236,18 @@ describe('an expired lease', () => {
       );
       return rows.length === 0;
     });
-    await engine.producer.waitFor([id], { timeoutMs: 40_000 });
+    await later.reached;
+    // Both are in the middle of a batch; the first is let go while the second holds the run.
     gate.open();
+    await until('the first to have given up', async () => {
+      const { rows } = await sql(
+        `SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'nightshift-worker' AND xact_start IS NOT NULL`,
+      );
+      return rows.length === 1;
+    });
+    later.open();
+    await engine.producer.waitFor([id], { timeoutMs: 40_000 });
     expect(await find(id)).toMatchObject({ status: 'completed', processed: 30, changed: 30, crashes: 1, attempts: 1 });
-    // Its stop waits for what it has in hand: the first claim's batch.
-    await engine.workers[0]?.stop();
     expect(Object.values(await doneItems(engine.store, tenant))).toEqual(Array(30).fill(1));
     const attempts = await listAttempts(engine.producer.pools, id, tenant);
     expect(attempts.map((attempt) => attempt.outcome)).toEqual(['crashed', 'completed']);
