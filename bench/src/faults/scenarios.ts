@@ -56,7 +56,8 @@ const workerTerm: Fault = {
   async inject(fleet, load) {
     const { worker } = await sweeper(fleet, load);
     const [exit] = await Promise.all([worker.stop(), fleet.addWorker()]);
-    if (exit.code !== 0) throw new Error(`the worker did not stop cleanly: ${exit.signal ?? exit.code}`);
+    if (exit.code === 0) return;
+    throw new Error(`the worker did not stop cleanly (${exit.signal ?? exit.code}):\n${worker.log().slice(-2_000)}`);
   },
 };
 

@@ -54,6 +54,8 @@ export function createStopper(timeoutMs: number, shutdown: AbortSignal): Stopper
 
 /** Resolves or rejects with `work`, or rejects when the signal aborts, whichever is first. */
 export async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  // Whoever loses may reject later, with nobody left to tell: unhandled, that would end the process.
+  work.catch(() => undefined);
   if (signal.aborted) throw signal.reason;
   let onAbort: (() => void) | undefined;
   const aborted = new Promise<never>((_, reject) => {
@@ -64,7 +66,5 @@ export async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promi
     return await Promise.race([work, aborted]);
   } finally {
     if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
-    // A loser that rejects later has nobody left to tell.
-    work.catch(() => undefined);
   }
 }
