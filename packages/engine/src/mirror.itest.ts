@@ -27,7 +27,7 @@ test('a mirrored schedule computes its next time by the rule of the schedule, fo
 
   // What the mirror writes, over and over as BullMQ does it.
   const seen: unknown[] = [];
-  const worker = new Worker(SCHEDULES_QUEUE, async (job) => void seen.push(job.opts.repeat), {
+  const worker = new Worker(SCHEDULES_QUEUE, async (job) => void seen.push((job.opts as { repeat?: unknown }).repeat), {
     connection: { ...redisOptions(engine.store.redisUrl), maxRetriesPerRequest: null },
     prefix: queuePrefix(engine.store.namespace, SCHEDULES_QUEUE),
     settings: SCHEDULER_SETTINGS,
