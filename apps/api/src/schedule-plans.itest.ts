@@ -123,6 +123,21 @@ test('a tenant gives itself a schedule, which others do not see', async () => {
   expect((await api.call('GET', path)).status).toBe(404);
 });
 
+test('are read page by page', async () => {
+  const all = (await api.call('GET', '/v1/schedules')).body;
+  const seen: string[] = [];
+  for (let cursor: string | null = ''; cursor !== null; ) {
+    const reply: { items: { id: string }[]; nextCursor: string | null } = (
+      await api.call('GET', `/v1/schedules?limit=1${cursor === '' ? '' : `&cursor=${cursor}`}`)
+    ).body;
+    seen.push(...reply.items.map((one) => one.id));
+    cursor = reply.nextCursor;
+  }
+  expect(seen).toEqual(all.items.map((one: { id: string }) => one.id));
+  expect(seen.length).toBeGreaterThan(2);
+  expect((await api.call('GET', '/v1/schedules?cursor=nonsense')).status).toBe(400);
+});
+
 test.each([
   ['an unknown job', { job: 'gym.nothing', cron: '0 1 * * *', tenant: 'iron-works' }, '/job'],
   ['a job that needs an input', { job: 'gym.greet', cron: '0 1 * * *', tenant: 'iron-works' }, '/job'],

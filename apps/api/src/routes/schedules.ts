@@ -1,6 +1,6 @@
 import {
-  listSchedules,
   listTicks,
+  pageSchedules,
   type ScheduleView,
   type Started,
   schedulePatchSchema,
@@ -46,12 +46,12 @@ function reading(deps: RouteDeps): Endpoint[] {
       id: 'listSchedules',
       summary: 'All schedules, by job',
       description: 'A token that is bound to a tenant sees the general ones and its own.',
-      query: z.strictObject({ job: z.string().min(1).max(100).optional() }),
-      answers: { 200: { description: 'All of them.', schema: pageSchema(scheduleSchema) } },
+      query: pageQuery.extend({ job: z.string().min(1).max(100).optional() }),
+      answers: { 200: { description: 'One page.', schema: pageSchema(scheduleSchema) } },
       handle: async ({ query, principal }) => {
-        const schedules = await listSchedules(pools, { ...query, tenantId: principal.tenantId });
-        const items = schedules.map((one) => scheduleAnswer(deps, one, principal));
-        return { status: 200, body: { items, nextCursor: null } };
+        const page = await pageSchedules(pools, { ...query, tenantId: principal.tenantId });
+        const items = page.items.map((one) => scheduleAnswer(deps, one, principal));
+        return { status: 200, body: { items, nextCursor: page.nextCursor } };
       },
     }),
     endpoint({

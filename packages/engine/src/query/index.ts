@@ -21,6 +21,7 @@ export {
   findSchedule,
   listSchedules,
   listTicks,
+  pageSchedules,
   type ScheduleFilter,
   type ScheduleView,
   type TickView,

@@ -1,7 +1,7 @@
 import { isUuid } from '@nightshift/db';
 import { UnknownScheduleError } from '../errors.ts';
 import { type Priority, priorityName } from '../priority.ts';
-import { decodeCursor, INSTANT_PART, toPage } from './cursor.ts';
+import { decodeCursor, INSTANT_PART, TEXT_PART, toPage, UUID_PART } from './cursor.ts';
 import { Conditions, type Page, type PageRequest, type Pools, read } from './read.ts';
 
 export interface TickView {
@@ -87,15 +87,38 @@ export interface ScheduleFilter {
   readonly tenantId?: string | null | undefined;
 }
 
+const ORDER = [`s.job`, `coalesce(s.owner_tenant::text, '')`, `coalesce(s.tenant_zone, '')`, 's.id::text'];
+
 /** By job name, the general ones first. Errors: `StoreUnavailableError`. */
 export async function listSchedules(pools: Pools, filter: ScheduleFilter = {}): Promise<ScheduleView[]> {
+  const { where, values } = conditionsOf(filter);
+  const rows = await read<ScheduleRow>(pools, null, `${SCHEDULES} ${where} ORDER BY ${ORDER.join(', ')}`, values);
+  return rows.map(toSchedule);
+}
+
+/** One page of the same. Errors: `InvalidInputError` (cursor), `StoreUnavailableError`. */
+export async function pageSchedules(pools: Pools, filter: ScheduleFilter & PageRequest): Promise<Page<ScheduleView>> {
+  const conditions = conditionsOf(filter);
+  if (filter.cursor !== undefined) {
+    const key = decodeCursor(filter.cursor, [TEXT_PART, TEXT_PART, TEXT_PART, UUID_PART]);
+    conditions.add(`(${ORDER.join(', ')}) > (?, ?, ?, ?)`, ...key);
+  }
+  const text = `${SCHEDULES} ${conditions.where} ORDER BY ${ORDER.join(', ')} LIMIT ${Math.trunc(filter.limit) + 1}`;
+  const rows = await read<ScheduleRow>(pools, null, text, conditions.values);
+  return toPage(rows, filter.limit, toSchedule, (row) => [
+    row.job,
+    row.ownerTenant ?? '',
+    row.tenantZone ?? '',
+    row.id,
+  ]);
+}
+
+function conditionsOf(filter: ScheduleFilter): Conditions {
   const conditions = new Conditions();
   if (filter.job !== undefined) conditions.add('s.job = ?', filter.job);
   if (filter.jobs !== undefined) conditions.add('s.job = ANY (?)', filter.jobs);
   if (filter.tenantId) conditions.add('(s.owner_tenant IS NULL OR s.owner_tenant = ?)', filter.tenantId);
-  const order = 'ORDER BY s.job, s.owner_tenant NULLS FIRST, s.tenant_zone NULLS FIRST, s.id';
-  const rows = await read<ScheduleRow>(pools, null, `${SCHEDULES} ${conditions.where} ${order}`, conditions.values);
-  return rows.map(toSchedule);
+  return conditions;
 }
 
 /** Errors: `UnknownScheduleError`, `StoreUnavailableError`. */
