@@ -242,7 +242,7 @@ describe('a token that is bound to a tenant', () => {
   test('finds no run of another tenant, whatever it does: the answer is that of an unknown run', async () => {
     const id = await runOf(greeting('Pia', { dueAt: later() }));
     const unknown = unknownId();
-    const paths = ['', '/attempts', '/failures', '/audit'].map((part) => ['GET', part] as const);
+    const paths = ['', '/explain', '/attempts', '/failures', '/audit'].map((part) => ['GET', part] as const);
     const actions = ['/cancel', '/retry', '/replay'].map((part) => ['POST', part] as const);
     for (const [method, part] of [...paths, ...actions]) {
       const theirs = await api.call(method, `/v1/runs/${id}${part}`, mine());

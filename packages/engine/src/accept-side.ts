@@ -7,6 +7,7 @@ export { PAUSE_KINDS, type PauseKind, type PauseView } from './limits/pauses.ts'
 export { createProducer, type Producer, type ProducerOptions } from './producer.ts';
 export * from './query/index.ts';
 export { cancelChannel, DEFAULT_NAMESPACE, queuePrefix, SCHEDULES_QUEUE } from './redis-names.ts';
+export { RETRYABLE, type Retried, type RetryFilter } from './retry-many.ts';
 export { isEnded, OPEN_STATES, RUN_OUTCOMES, type RunOutcome, type RunStatus } from './run-status.ts';
 export type { BackFill, BackFillRequest, BackFillTick } from './schedule/back-fill.ts';
 export type { PreviewRequest, PreviewTick } from './schedule/preview.ts';

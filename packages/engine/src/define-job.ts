@@ -120,8 +120,11 @@ export interface RequestContext extends Context {
   readonly tenant: TenantRef;
 }
 
-/** Result of one run of a bundle: its result, or the error it fails with. */
-export type RequestResult<Result> = { readonly ok: Result } | { readonly error: Error };
+/**
+ * Result of one run of a bundle: its result, the error it fails with, or ms after which it wants to be asked again (30 days at most): what
+ * it did then is undone, and no attempt is counted.
+ */
+export type RequestResult<Result> = { readonly ok: Result } | { readonly error: Error } | { readonly snooze: number };
 
 /** One input, ad hoc; under a backlog up to 200 runs of one tenant come in one call and one transaction. */
 export interface RequestJob<Input extends z.ZodType = AnyInput, Result = unknown> extends JobBase<Input> {

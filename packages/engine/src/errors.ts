@@ -108,6 +108,23 @@ export class PermanentError extends NightshiftError {
   }
 }
 
+/** Longest that a run can be put off at once, ms. */
+export const MAX_SNOOZE_MS = 30 * 86_400_000;
+
+/**
+ * Thrown by a handler that wants to be asked again later, for whatever it waits for: what it did is undone (a sweep's and a task's committed
+ * batches stay), no attempt is counted.
+ */
+export class SnoozeError extends NightshiftError {
+  readonly ms: number;
+  /** At most 30 days; more counts as 30 days. Errors: `RangeError` for what is no positive number. */
+  constructor(ms: number) {
+    if (!(ms > 0)) throw new RangeError(`a run is put off by a positive number of ms, got ${ms}`);
+    super('snoozed', `The run is put off for ${ms} ms.`);
+    this.ms = Math.min(Math.ceil(ms), MAX_SNOOZE_MS);
+  }
+}
+
 /** A declaration or a configuration that cannot work; lists every problem at once. */
 export class DeclarationError extends NightshiftError {
   readonly problems: readonly string[];

@@ -23,6 +23,7 @@ export {
   type TenantRef,
 } from './define-job.ts';
 export * from './errors.ts';
+export type { JobLimits, Limits } from './limits/limits.ts';
 export { type RetryPolicy, retryDelayMs, retryPolicy } from './policy.ts';
 export { PRIORITIES, type Priority, priorityName, priorityNumber, WAITING_BOUND_MS } from './priority.ts';
 export { cronProblem, localDate, nextInstant, zoneProblem } from './schedule/cron.ts';

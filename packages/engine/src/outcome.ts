@@ -1,4 +1,11 @@
-import { CrashLoopError, type DeadlineExceededError, errorClass, InvalidInputError, PermanentError } from './errors.ts';
+import {
+  CrashLoopError,
+  type DeadlineExceededError,
+  errorClass,
+  InvalidInputError,
+  PermanentError,
+  SnoozeError,
+} from './errors.ts';
 import { type RetryPolicy, retryDelayMs } from './policy.ts';
 import type { RunOutcome } from './run-status.ts';
 import { scrubbed } from './store-errors.ts';
@@ -9,6 +16,8 @@ export type Outcome =
   | { readonly kind: 'failed'; readonly error: unknown }
   | { readonly kind: 'timeout'; readonly error: DeadlineExceededError }
   | { readonly kind: 'cancelled' }
+  /** The handler wants to be asked again later: no attempt counted. */
+  | { readonly kind: 'snoozed'; readonly delayMs: number }
   /** The worker is stopping: the run goes back, no attempt counted. */
   | { readonly kind: 'interrupted' }
   /** Another worker owns the run: nothing is to be written. */
@@ -32,8 +41,14 @@ export type Verdict =
       readonly errorClass: string;
       readonly errorMessage: string;
     }
+  | { readonly write: 'snooze'; readonly delayMs: number }
   | { readonly write: 'release' }
   | { readonly write: 'nothing' };
+
+/** What a throw of a handler means. */
+export function thrownOutcome(error: unknown): Outcome {
+  return error instanceof SnoozeError ? { kind: 'snoozed', delayMs: error.ms } : { kind: 'failed', error };
+}
 
 /** No retry can mend these: bad input, a missing entity, a run that kills its workers. */
 function isPermanent(error: unknown): boolean {
@@ -60,6 +75,8 @@ export function judge(outcome: Outcome, attempt: number, policy: RetryPolicy): V
       if (delayMs === null) return { write: 'end', outcome: 'failed', result: null, ...failure };
       return { write: 'retry', outcome: outcome.kind, delayMs, ...failure };
     }
+    case 'snoozed':
+      return { write: 'snooze', delayMs: outcome.delayMs };
     case 'interrupted':
       return { write: 'release' };
     case 'lost':

@@ -12,9 +12,11 @@ import { createPauses, type Pauses } from './limits/pauses.ts';
 import { createSettings, type Settings } from './limits/settings.ts';
 import { connectProducer } from './redis-connect.ts';
 import { cancelChannel, DEFAULT_NAMESPACE, incarnationKey, wakeChannel } from './redis-names.ts';
+import { createRetryMany, type Retried, type RetryFilter } from './retry-many.ts';
 import type { RunStatus } from './run-status.ts';
 import type { CronRights, SchedulePatch } from './schedule/schedule-input.ts';
 import { createSchedules, type Schedules } from './schedule/schedules.ts';
+import { createSnooze, type Snooze } from './snooze.ts';
 import { type Cause, createStart, type Started } from './start.ts';
 import { createTenants } from './tenants.ts';
 
@@ -61,6 +63,10 @@ export interface Producer {
   ): Promise<Accepted>;
   resolveTenant(job: DefinedJob, idOrSlug: string | null): Promise<TenantRef>;
   tenants(system: string): Promise<readonly TenantRef[]>;
+  /** `jobs`: those that the caller may start; default all. */
+  retryMany(filter: RetryFilter, actor: string, tenantId: string | null, jobs?: readonly string[]): Promise<Retried>;
+  /** Puts a waiting run off; see `createSnooze`. */
+  readonly snooze: Snooze;
   /** Keeps a queue, a job or a tenant from starting runs; see `createPauses`. */
   readonly pause: Pauses['pause'];
   readonly resume: Pauses['resume'];
@@ -144,6 +150,8 @@ export function createProducer(options: ProducerOptions): Producer {
     replay: control.replay,
     resolveTenant: tenants.resolve,
     tenants: tenants.list,
+    retryMany: createRetryMany({ ops, catalogue, wake }),
+    snooze: createSnooze(ops),
     pause: pauses.pause,
     resume: pauses.resume,
     ...createSettings({ ops, catalogue, wake }),

@@ -119,6 +119,39 @@ export async function retryRuns(
   return new Set(rows.map((row) => row.id));
 }
 
+export interface Snoozed extends Held {
+  readonly delayMs: number;
+}
+
+/** Puts off runs whose handlers asked for it, no attempt counted. Resolves to the number that were still held. */
+export async function snoozeRuns(client: SqlClient, snoozed: readonly Snoozed[], worker: string): Promise<number> {
+  const rows = await namedQuery(
+    client,
+    'ns-snooze-runs',
+    `WITH given AS (
+       SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::float8[]) AS g(id, dispatch_id, fence, delay_ms)
+     ), put AS (
+       UPDATE ops.open_runs o SET state = 'scheduled', due_at = clock_timestamp() + make_interval(secs => g.delay_ms / 1000.0),
+         dispatch_id = NULL, dispatched_at = NULL, lease_until = NULL, worker = NULL, attempt_started_at = NULL
+       FROM given g
+       WHERE o.id = ANY ($1::uuid[]) AND o.id = g.id AND o.dispatch_id IS NOT DISTINCT FROM g.dispatch_id AND o.fence = g.fence
+       RETURNING o.id, o.tenant_id, o.job, o.due_at
+     ), audited AS (
+       INSERT INTO ops.audit_log (tenant_id, actor, action, run_id, details)
+       SELECT tenant_id, 'worker:' || $5::text, 'run.snoozed', id, jsonb_build_object('job', job, 'until', due_at) FROM put
+     )
+     SELECT id FROM put`,
+    [
+      snoozed.map((s) => s.id),
+      snoozed.map((s) => s.dispatchId),
+      snoozed.map((s) => s.fence),
+      snoozed.map((s) => s.delayMs),
+      worker,
+    ],
+  );
+  return rows.length;
+}
+
 /** Back to `queued`, no attempt counted: a stopping worker, a job or version that this worker does not know, a lost dispatch. */
 export async function releaseDispatch(client: SqlClient, dispatchId: string, ids: readonly string[]): Promise<number> {
   const rows = await namedQuery(

@@ -2,7 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { inTransaction, type PoolClient } from '@nightshift/db';
 import { raiseAlert } from './alerts/raise-alert.ts';
 import type { DefinedJob, SweepContext, SweepJob, TenantRef } from './define-job.ts';
-import { errorClass, LostClaimError } from './errors.ts';
+import { errorClass, LostClaimError, SnoozeError } from './errors.ts';
 import { lazyDb, lend, untilStored } from './execute/execution.ts';
 import { orAborted } from './execute/signals.ts';
 import { halve } from './halve.ts';
@@ -205,7 +205,7 @@ async function processItems(
     client,
     items,
     (part) => job.process(ctx, part),
-    (error) => isPassing(error) || attempt.stopper.signal.aborted,
+    (error) => isPassing(error) || error instanceof SnoozeError || attempt.stopper.signal.aborted,
   );
   if (run.options.dryRun) await client.query('ROLLBACK TO SAVEPOINT dry_run');
   // A replay has only items that failed before: that they fail again says nothing about the rest.

@@ -1,3 +1,4 @@
+import { MAX_SNOOZE_MS } from '@nightshift/engine';
 import {
   findRun,
   listAttempts,
@@ -5,6 +6,7 @@ import {
   listRunAudit,
   listRuns,
   OPEN_STATES,
+  RETRYABLE,
   RUN_OUTCOMES,
 } from '@nightshift/engine/accept';
 import { z } from 'zod';
@@ -24,10 +26,11 @@ import {
   instantInput,
   pageQuery,
   pageSchema,
+  retriedSchema,
   runDetailSchema,
   runSchema,
 } from './schemas.ts';
-import { demandMayStart } from './whose-run.ts';
+import { demandMayStart, mayStart } from './whose-run.ts';
 
 export const runsQuery = pageQuery.extend({
   tenant: z.string().min(1).max(100).optional().describe('Slug or id.'),
@@ -41,7 +44,17 @@ export const runsQuery = pageQuery.extend({
 const noBody = z.strictObject({});
 
 export function runRoutes(deps: RouteDeps): Endpoint[] {
-  return [listing(deps), reading(deps), ...parts(deps), cancelling(deps), again(deps, 'retry'), again(deps, 'replay')];
+  return [
+    listing(deps),
+    // Before `/v1/runs/{id}`, which would take `retry` for an id.
+    retryingMany(deps),
+    reading(deps),
+    ...parts(deps),
+    cancelling(deps),
+    snoozing(deps),
+    again(deps, 'retry'),
+    again(deps, 'replay'),
+  ];
 }
 
 function listing({ producer }: RouteDeps): Endpoint {
@@ -153,6 +166,73 @@ function cancelling(deps: RouteDeps): Endpoint {
     admit: ({ id }, principal) => demandMayTouch(deps, id, principal),
     handle: async ({ params, principal }) => {
       await deps.producer.cancel(params.id, principal.sub, principal.tenantId);
+      return { status: 200, body: await runDetail(deps, params.id, principal.tenantId) };
+    },
+  });
+}
+
+const retryManyBody = z
+  .strictObject({
+    status: z.enum(RETRYABLE),
+    job: z.string().min(1).max(100).optional(),
+    tenant: z.string().min(1).max(100).optional().describe('Slug or id.'),
+    since: instantInput.optional(),
+    until: instantInput.optional(),
+    limit: z.int().min(1).max(1_000).default(100),
+    dryRun: z.boolean().default(false).describe('Only tell which.'),
+    again: z.boolean().default(false).describe('Also those that have been retried before.'),
+  })
+  .meta({ id: 'RetryMany' });
+
+function retryingMany({ producer }: RouteDeps): Endpoint {
+  return endpoint({
+    method: 'post',
+    path: '/v1/runs/retry',
+    id: 'retryRuns',
+    tag: 'Runs',
+    summary: 'Run many again, by filter',
+    description:
+      'Each as a new run linked by `retryOf`, all in one transaction, the oldest first. A run that has been retried is left out unless `again`.',
+    roles: MAY_CONTROL,
+    body: retryManyBody,
+    example: { status: 'failed', job: 'gym.coach-actions', dryRun: true },
+    answers: {
+      200: { description: 'Dry run: what would be started.', schema: retriedSchema },
+      202: { description: 'What was started.', schema: retriedSchema },
+    },
+    handle: async ({ body, principal }) => {
+      if (body.job !== undefined) demandMayStart(producer.catalogue.get(body.job), principal);
+      const jobs = producer.catalogue.jobs.filter((job) => mayStart(job, principal)).map((job) => job.name);
+      const retried = await producer.retryMany(body, principal.sub, principal.tenantId, jobs);
+      return { status: body.dryRun ? 200 : 202, body: retried };
+    },
+  });
+}
+
+const snoozeBody = z
+  .union([
+    z.strictObject({ until: instantInput }),
+    z.strictObject({ forMs: z.int().min(1).max(MAX_SNOOZE_MS).describe('From now, 30 days at most.') }),
+  ])
+  .meta({ id: 'Snooze' });
+
+function snoozing(deps: RouteDeps): Endpoint {
+  return endpoint({
+    method: 'post',
+    path: '/v1/runs/{id}/snooze',
+    id: 'snoozeRun',
+    tag: 'Runs',
+    summary: 'Put a waiting run off, for 30 days at most',
+    description:
+      'No attempt is counted. A run that waits for another job’s run starts at neither its end nor its deadline before that time.',
+    roles: MAY_CONTROL,
+    params: idParams,
+    body: snoozeBody,
+    example: { forMs: 3_600_000 },
+    answers: { 200: { description: 'The run as it stands now.', schema: runDetailSchema } },
+    admit: ({ id }, principal) => demandMayTouch(deps, id, principal),
+    handle: async ({ params, body, principal }) => {
+      await deps.producer.snooze(params.id, body, principal.sub, principal.tenantId);
       return { status: 200, body: await runDetail(deps, params.id, principal.tenantId) };
     },
   });

@@ -66,6 +66,21 @@ export const acceptedSchema = z
   })
   .meta({ id: 'Accepted' });
 
+export const retriedSchema = z
+  .strictObject({
+    count: z.int().describe('Started; in a dry run: that would be.'),
+    dryRun: z.boolean(),
+    more: z.boolean().describe('The limit left some out.'),
+    runs: z.array(
+      z.strictObject({
+        id,
+        retryId: id.nullable().describe('The new run.'),
+        refused: z.string().nullable().describe('Why it was not retried.'),
+      }),
+    ),
+  })
+  .meta({ id: 'Retried' });
+
 export const startedSchema = z
   .strictObject({
     triggerId: id,

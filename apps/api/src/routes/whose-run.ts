@@ -1,6 +1,6 @@
 import { type DefinedJob, type FieldProblem, UnknownTenantError } from '@nightshift/engine';
 import type { Producer } from '@nightshift/engine/accept';
-import { demandPlatform, demandRole, MAY_START_PLATFORM, type Principal } from '../http/principal.ts';
+import { demandPlatform, demandRole, hasRole, MAY_START_PLATFORM, type Principal } from '../http/principal.ts';
 
 /** Errors: 403 when the job is the platform's, or works across tenants, and the caller isn't. */
 export function demandMayStart(job: DefinedJob, principal: Principal): void {
@@ -10,6 +10,12 @@ export function demandMayStart(job: DefinedJob, principal: Principal): void {
   }
   // Its runs read and write every tenant's rows.
   if (job.scope === 'system') demandPlatform(principal);
+}
+
+export function mayStart(job: DefinedJob, principal: Principal): boolean {
+  const across = job.access === 'platform' || job.scope === 'system';
+  if (across && principal.tenantId !== null) return false;
+  return job.access !== 'platform' || hasRole(principal, MAY_START_PLATFORM);
 }
 
 /** A platform token says whose run it is, where a job has no tenant of its own. */

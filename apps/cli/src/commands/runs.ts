@@ -5,6 +5,9 @@ import {
   listRunAudit,
   listRuns,
   OPEN_STATES,
+  RETRYABLE,
+  type Retried,
+  type RetryFilter,
   RUN_OUTCOMES,
   type RunStatus,
   type RunView,
@@ -14,6 +17,7 @@ import { type Cli, EXIT } from '../cli.ts';
 import { runText, statusText, time } from '../run-text.ts';
 import { findTenant } from '../tenants.ts';
 import { seconds, table } from '../terminal.ts';
+import { UsageError } from '../usage-error.ts';
 
 interface Flags {
   job?: string;
@@ -36,6 +40,8 @@ export function runsCommand(program: Command, cli: Cli): void {
   cli.run(runs, (flags: Flags) => list(cli, flags));
   showCommand(runs, cli);
   cancelCommand(runs, cli);
+  snoozeCommand(runs, cli);
+  retryManyCommand(runs, cli);
   againCommand(runs, cli, 'retry', 'start an ended run again, as a new run linked to it');
   againCommand(runs, cli, 'replay', 'run the failed items of an ended run again, as a new run');
 }
@@ -113,6 +119,78 @@ function againCommand(runs: Command, cli: Cli, action: 'retry' | 'replay', descr
       return EXIT.ok;
     }),
   );
+}
+
+function snoozeCommand(runs: Command, cli: Cli): void {
+  const command = runs
+    .command('snooze')
+    .description('put a waiting run off, for 30 days at most')
+    .argument('<id>')
+    .addOption(new Option('--until <instant>', 'ISO 8601 with a zone').argParser(parseInstant).conflicts('for'))
+    .addOption(new Option('--for <minutes>', 'from now').argParser(parseMinutes));
+  cli.run(command, (id: string, flags: { until?: Date; for?: number; json?: boolean }) =>
+    cli.withProducer(async (producer) => {
+      const until = flags.until;
+      if (until === undefined && flags.for === undefined) throw new UsageError('Give --until or --for.');
+      const put = await producer.snooze(
+        id,
+        until === undefined ? { forMs: (flags.for ?? 0) * 60_000 } : { until },
+        cli.actor,
+        null,
+      );
+      cli.print(flags, { id, ...put }, () => `${id} is put off until ${time(put.dueAt)}.`);
+      return EXIT.ok;
+    }),
+  );
+}
+
+interface RetryFlags extends Omit<RetryFilter, 'status'> {
+  status: RetryFilter['status'];
+  json?: boolean;
+}
+
+function retryManyCommand(runs: Command, cli: Cli): void {
+  const command = runs
+    .command('retry-many')
+    .description('start ended runs again that a filter names, each as a new run linked to it')
+    .addOption(new Option('--status <status>').choices(RETRYABLE).default('failed'))
+    .option('--job <job>')
+    .option('--tenant <tenant>', 'slug, id or system/slug')
+    .option('--since <instant>', 'accepted at or after', parseInstant)
+    .option('--until <instant>', 'accepted before', parseInstant)
+    .option('--limit <runs>', 'at most, the oldest first', parseLimit, 100)
+    .option('--dry-run', 'only tell which')
+    .option('--again', 'also those that have been retried before');
+  cli.run(command, (flags: RetryFlags) =>
+    cli.withProducer(async (producer) => {
+      const { json: _, ...filter } = flags;
+      const tenant = flags.tenant === undefined ? undefined : (await findTenant(producer, flags.tenant)).id;
+      const limit = Math.min(flags.limit, 1_000);
+      const retried = await producer.retryMany({ ...filter, tenant, limit }, cli.actor, null);
+      cli.print(flags, retried, retriedText);
+      return EXIT.ok;
+    }),
+  );
+}
+
+function retriedText({ count, dryRun, more, runs }: Retried): string {
+  const lines = runs.map(
+    (run) => `${run.id} ${run.refused === null ? (run.retryId ?? 'would be retried') : run.refused}`,
+  );
+  const rest = more ? '; more are left' : '';
+  return [...lines, `${count} ${count === 1 ? 'run' : 'runs'} ${dryRun ? 'would be ' : ''}retried${rest}.`].join('\n');
+}
+
+function parseInstant(text: string): Date {
+  const at = new Date(text);
+  if (!/T.*(Z|[+-]\d\d:\d\d)$/.test(text) || Number.isNaN(at.getTime()))
+    throw new InvalidArgumentError('It must be like 2026-11-21T22:00:00Z.');
+  return at;
+}
+
+function parseMinutes(text: string): number {
+  if (!/^\d{1,5}$/.test(text) || Number(text) === 0) throw new InvalidArgumentError('It must be 1 to 43200.');
+  return Number(text);
 }
 
 function runsTable(runs: readonly RunView[]): string {

@@ -1,8 +1,17 @@
 import { inTransaction } from '@nightshift/db';
 import type { DefinedJob, SweepJob, TaskJob } from '../define-job.ts';
 import { DeadlineExceededError, LostClaimError, PermanentError } from '../errors.ts';
-import { judge, type Outcome } from '../outcome.ts';
-import { claimLong, endRuns, type LongRun, releaseDispatch, releaseLong, renewLease, retryRuns } from '../record.ts';
+import { judge, type Outcome, thrownOutcome } from '../outcome.ts';
+import {
+  claimLong,
+  endRuns,
+  type LongRun,
+  releaseDispatch,
+  releaseLong,
+  renewLease,
+  retryRuns,
+  snoozeRuns,
+} from '../record.ts';
 import { runInput } from '../run-input.ts';
 import type { RunOutcome } from '../run-status.ts';
 import { endParent } from '../shard.ts';
@@ -124,7 +133,7 @@ function failedOutcome(error: unknown, run: LongRun, stopper: Stopper): Outcome 
     case 'timeout':
       return { kind: 'timeout', error: new DeadlineExceededError(run.options.timeoutMs) };
     case null:
-      return { kind: 'failed', error };
+      return thrownOutcome(error);
     default:
       return stopper.reason satisfies never;
   }
@@ -155,6 +164,8 @@ async function settle(
         }
         case 'retry':
           return (await retryRuns(client, [{ ...held, ...verdict }], { worker: deps.worker, durationMs })).size > 0;
+        case 'snooze':
+          return (await snoozeRuns(client, [{ ...held, ...verdict }], deps.worker)) > 0;
         case 'release':
           return releaseLong(client, held, deps.worker);
         case 'nothing':

@@ -1,8 +1,8 @@
 import { inTransaction, type PoolClient } from '@nightshift/db';
 import type { DefinedJob, RequestContext, RequestJob, RequestResult, RequestRun } from '../define-job.ts';
-import { DeadlineExceededError, PermanentError } from '../errors.ts';
+import { DeadlineExceededError, PermanentError, SnoozeError } from '../errors.ts';
 import { halve, UNDO_PART } from '../halve.ts';
-import { judge, type Outcome, type Verdict } from '../outcome.ts';
+import { judge, type Outcome, thrownOutcome, type Verdict } from '../outcome.ts';
 import {
   type ClaimedRun,
   claimShort,
@@ -12,6 +12,8 @@ import {
   readDispatch,
   releaseDispatch,
   retryRuns,
+  type Snoozed,
+  snoozeRuns,
 } from '../record.ts';
 import { runInput } from '../run-input.ts';
 import type { RunStatus } from '../run-status.ts';
@@ -95,7 +97,7 @@ async function beforeClaim(
   } catch (error) {
     if (stopper.reason === 'shutdown') return 'give-back';
     if (stopper.reason === 'timeout') return { kind: 'timeout', error: new DeadlineExceededError(dispatch.timeoutMs) };
-    return { kind: 'failed', error };
+    return thrownOutcome(error);
   }
 }
 
@@ -178,7 +180,7 @@ async function handleAll(
     const timedOut = stopper.reason === 'timeout';
     const outcome: Outcome = timedOut
       ? { kind: 'timeout', error: new DeadlineExceededError(timeoutMs) }
-      : { kind: 'failed', error };
+      : thrownOutcome(error);
     attempts.push({ run: item.row, outcome: stopper.reason === 'shutdown' ? { kind: 'interrupted' } : outcome });
   }
   return attempts;
@@ -212,7 +214,7 @@ interface Readable {
   readonly run: RequestRun<unknown>;
 }
 
-/** One call of the handler. Runs that it calls failed leave nothing behind: the call is undone and made again for the others. */
+/** One call of the handler. Runs that it calls failed or puts off leave nothing behind: the call is undone and made again for the others. */
 async function handlePart(
   job: DefinedJob<RequestJob>,
   client: PoolClient,
@@ -229,11 +231,11 @@ async function handlePart(
     );
     const results = checkedResults(left.length, await orAborted(call, stopper.deadline));
     const attempts = left.map(({ row }, i) => ({ run: row, outcome: resultOutcome(results[i]) }));
-    const bad = attempts.filter((attempt) => attempt.outcome.kind === 'failed');
+    const bad = attempts.filter((attempt) => attempt.outcome.kind !== 'completed');
     if (bad.length === 0) return [...attempts, ...failed];
     await client.query(UNDO_PART);
     failed.push(...bad);
-    left = left.filter((_, i) => attempts[i]?.outcome.kind !== 'failed');
+    left = left.filter((_, i) => attempts[i]?.outcome.kind === 'completed');
   }
   return failed;
 }
@@ -250,15 +252,24 @@ function checkedResults(
   return results;
 }
 
-/** Neither `ok` nor `error`: nobody knows what happened, so it failed. */
+/** None of `ok`, `error` and `snooze`: nobody knows what happened, so it failed. */
 function resultOutcome(result: RequestResult<unknown> | undefined): Outcome {
-  if (result !== undefined && 'error' in result) return { kind: 'failed', error: result.error };
+  if (result !== undefined && 'error' in result) return thrownOutcome(result.error);
+  if (result !== undefined && 'snooze' in result) return snoozedOutcome(result.snooze);
   if (result === undefined || !('ok' in result))
-    return { kind: 'failed', error: new Error(`handle returned neither 'ok' nor 'error' for the run`) };
+    return { kind: 'failed', error: new Error(`handle returned none of 'ok', 'error' and 'snooze' for the run`) };
   const stored = storableJson(result.ok);
   if ('problem' in stored)
     return { kind: 'failed', error: new PermanentError(`its result cannot be stored: ${stored.problem}`) };
   return { kind: 'completed', result: result.ok, failedItems: 0 };
+}
+
+function snoozedOutcome(ms: number): Outcome {
+  try {
+    return thrownOutcome(new SnoozeError(ms));
+  } catch (error) {
+    return { kind: 'failed', error };
+  }
 }
 
 type Written = { readonly run: ClaimedRun; readonly verdict: Verdict };
@@ -277,16 +288,19 @@ async function writeVerdicts(
   }));
   const ends: End[] = [];
   const retries: Retry[] = [];
+  const snoozed: Snoozed[] = [];
   const back: string[] = [];
   for (const { run, verdict } of written) {
     if (verdict.write === 'end')
       ends.push({ id: run.id, dispatchId: run.dispatchId, fence: run.fence, durationMs, ...verdict });
     else if (verdict.write === 'retry')
       retries.push({ id: run.id, dispatchId: run.dispatchId, fence: run.fence, ...verdict });
+    else if (verdict.write === 'snooze') snoozed.push({ ...run, ...verdict });
     else if (verdict.write === 'release') back.push(run.id);
   }
   if (ends.length > 0) await endRuns(client, ends, { worker: deps.worker, bundleSize });
   if (retries.length > 0) await retryRuns(client, retries, { worker: deps.worker, durationMs });
+  if (snoozed.length > 0) await snoozeRuns(client, snoozed, deps.worker);
   const dispatchId = attempts[0]?.run.dispatchId;
   if (back.length > 0 && dispatchId) await releaseDispatch(client, dispatchId, back);
   return written;

@@ -1,0 +1,154 @@
+import { inTransaction, isUuid, type Pool, type PoolClient } from '@nightshift/db';
+import { storeErrors } from './accept.ts';
+import type { Catalogue } from './catalogue.ts';
+import type { RunOptions } from './define-job.ts';
+import { InvalidInputError, UnknownJobError } from './errors.ts';
+import { insertRuns } from './insert-runs.ts';
+import { type NewRun, newRun } from './new-run.ts';
+import { priorityName } from './priority.ts';
+import { uuid7Floor } from './query/runs.ts';
+
+/** How runs can have ended that may be retried together. */
+export const RETRYABLE = ['failed', 'cancelled', 'completed_with_item_errors'] as const;
+
+export interface RetryFilter {
+  readonly status: (typeof RETRYABLE)[number];
+  readonly job?: string | undefined;
+  /** Id or slug. */
+  readonly tenant?: string | undefined;
+  /** Accepted at or after, and before. */
+  readonly since?: Date | undefined;
+  readonly until?: Date | undefined;
+  /** Runs at most, the oldest first; 1 to 1,000. */
+  readonly limit: number;
+  /** Only tell which. */
+  readonly dryRun?: boolean | undefined;
+  /** Also those that have been retried before. */
+  readonly again?: boolean | undefined;
+}
+
+export interface Retried {
+  /** Runs that were (or, in a dry run, would be) started. */
+  readonly count: number;
+  readonly dryRun: boolean;
+  readonly runs: readonly {
+    readonly id: string;
+    /** The new run; null in a dry run, and when an open run of the same job already does the work or the run is refused. */
+    readonly retryId: string | null;
+    /** Why it was not retried, if it was not. */
+    readonly refused: string | null;
+  }[];
+  /** True when the limit left runs out that the filter names. */
+  readonly more: boolean;
+}
+
+interface EndedRow {
+  readonly id: string;
+  readonly tenant_id: string;
+  readonly job: string;
+  readonly priority: number;
+  readonly options: RunOptions;
+  readonly tick_date: string | null;
+  readonly input: unknown;
+}
+
+// Shards are their parent's to retry.
+const FIND = `
+SELECT r.id, r.tenant_id, r.job, r.priority, r.options, r.tick_date::text, coalesce(p.input, '{}') AS input
+FROM ops.runs r LEFT JOIN ops.run_payloads p ON p.run_id = r.id
+WHERE r.outcome = $1::ops.run_outcome AND r.outcome <> 'completed' AND r.parent_id IS NULL AND r.job = ANY ($2)
+  AND ($3::uuid IS NULL OR r.tenant_id = $3)
+  AND ($4::text IS NULL OR r.tenant_id IN (SELECT t.id FROM ops.tenants t WHERE t.slug = $4 OR t.id::text = $4))
+  AND r.id >= $5::uuid AND ($6::uuid IS NULL OR r.id < $6)
+  AND ($7 OR NOT (EXISTS (SELECT 1 FROM ops.runs x WHERE x.retry_of = r.id) OR EXISTS (SELECT 1 FROM ops.open_runs x WHERE x.retry_of = r.id)))
+ORDER BY r.id LIMIT $8`;
+
+const NO_ID = '00000000-0000-0000-0000-000000000000';
+
+/**
+ * Starts ended runs again that a filter names, each as a new run linked by `retry_of`, all in one transaction. `tenantId` null acts for the
+ * platform. `jobs` are those that the caller may start. Errors: `UnknownJobError`.
+ */
+export function createRetryMany(deps: { ops: Pool; catalogue: Catalogue; wake: (queues: Iterable<string>) => void }) {
+  async function find(client: PoolClient, filter: RetryFilter, tenantId: string | null, jobs: readonly string[]) {
+    const { rows } = await client.query<EndedRow>(FIND, [
+      filter.status,
+      filter.job === undefined ? jobs : jobs.filter((job) => job === filter.job),
+      tenantId,
+      filter.tenant === undefined ? null : isUuid(filter.tenant) ? filter.tenant.toLowerCase() : filter.tenant,
+      filter.since === undefined ? NO_ID : uuid7Floor(filter.since),
+      filter.until === undefined ? null : uuid7Floor(filter.until),
+      filter.again === true,
+      filter.limit + 1,
+    ]);
+    return { found: rows.slice(0, filter.limit), more: rows.length > filter.limit };
+  }
+
+  return async function retryMany(
+    filter: RetryFilter,
+    actor: string,
+    tenantId: string | null,
+    jobs: readonly string[] = deps.catalogue.jobs.map((job) => job.name),
+  ): Promise<Retried> {
+    if (filter.job !== undefined) deps.catalogue.get(filter.job);
+    const dryRun = filter.dryRun === true;
+    const retried = await storeErrors(() =>
+      inTransaction(deps.ops, [], async (client): Promise<Retried> => {
+        // Two of these at once would each find the same runs.
+        await client.query(`SELECT pg_advisory_xact_lock(hashtext('nightshift.retry-many'))`);
+        const { found, more } = await find(client, filter, tenantId, jobs);
+        const made = found.map((run) => ({ id: run.id, ...retryOf(deps.catalogue, run, actor) }));
+        const fresh = made.flatMap((one) => one.run ?? []);
+        const started = dryRun ? null : await insertRuns(client, fresh);
+        const runs = made.map(({ id, run, refused }) => {
+          if (run === null || started === null) return { id, retryId: null, refused };
+          if (started.has(run.id)) return { id, retryId: run.id, refused: null };
+          return { id, retryId: null, refused: 'an open run of the same job does its work' };
+        });
+        const count = started === null ? fresh.length : started.size;
+        if (!dryRun) await auditRetry(client, filter, actor, tenantId, count);
+        return { count, dryRun, runs, more };
+      }),
+    );
+    if (!dryRun) deps.wake(deps.catalogue.queues.map((queue) => queue.name));
+    return retried;
+  };
+}
+
+async function auditRetry(
+  client: PoolClient,
+  filter: RetryFilter,
+  actor: string,
+  tenantId: string | null,
+  count: number,
+): Promise<void> {
+  await client.query(
+    `INSERT INTO ops.audit_log (tenant_id, actor, action, details) VALUES ($1, $2, 'runs.retried', $3)`,
+    [tenantId, actor, JSON.stringify({ filter, count })],
+  );
+}
+
+/** The new run, or why there is none: an input that its job no longer takes. */
+function retryOf(
+  catalogue: Catalogue,
+  run: EndedRow,
+  actor: string,
+): { readonly run: NewRun | null; readonly refused: string | null } {
+  try {
+    const made = newRun({
+      job: catalogue.get(run.job),
+      tenantId: run.tenant_id,
+      input: run.input,
+      options: run.options,
+      actor,
+      priority: priorityName(run.priority),
+      retryOf: run.id,
+      ...(run.tick_date === null ? {} : { tickDate: run.tick_date }),
+    });
+    return { run: made, refused: null };
+  } catch (error) {
+    if (error instanceof InvalidInputError || error instanceof UnknownJobError)
+      return { run: null, refused: error.message };
+    throw error;
+  }
+}
