@@ -24,12 +24,13 @@ export async function lockSchedule(client: PoolClient, id: string): Promise<Lock
 
 /**
  * Fires everything that was due until `now` under the version in force: what was expected is never judged by a later edit. The row is
- * locked by the caller. Resolves to the queues that got runs.
+ * locked by the caller. Resolves to the queues that got runs. Errors: `UnknownJobError` when something is due of a job that this process
+ * does not know.
  */
 export async function stepUpTo(deps: FireDeps, client: PoolClient, row: ScheduleRow, now: Date): Promise<Set<string>> {
   const queues = new Set<string>();
-  // A job that this process does not know is left to one that does.
-  if (deps.catalogue.find(row.job) === undefined) return queues;
+  // A process of another build would move it past ticks that it cannot fire.
+  if (row.next_due_at <= now) deps.catalogue.get(row.job);
   for (let due = row.next_due_at; due <= now; ) {
     for (const queue of await fireSchedules(deps, client, [{ ...row, next_due_at: due }], now)) queues.add(queue);
     const { rows } = await client.query<{ next_due_at: Date }>('SELECT next_due_at FROM ops.schedules WHERE id = $1', [

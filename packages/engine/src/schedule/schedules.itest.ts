@@ -142,6 +142,19 @@ test('while it is disabled nothing is due', async () => {
   expect((await scheduleOf('tiny.daily')).next_due_at.getTime()).toBeGreaterThan(Date.now());
 });
 
+test('a process that does not know the job moves its schedule past no tick', async () => {
+  const { id, version } = await scheduleOf('tiny.daily');
+  await rows(`UPDATE ops.schedules SET next_due_at = clock_timestamp() - interval '1 second' WHERE id = $1`, [id]);
+  const other = await testEngine({ jobs: [], workers: 0, store: engine.store });
+  await expect(other.producer.editSchedule(id, { cron: '0 3 * * *' }, 'ada')).rejects.toThrow('tiny.daily');
+  await other.close();
+  expect((await scheduleOf('tiny.daily')).version).toBe(version);
+  await engine.producer.pauseSchedule(id, 'ada');
+  await engine.producer.resumeSchedule(id, 'ada');
+  expect((await ticksOf(id)).at(-1)).toMatchObject({ state: 'fired', schedule_version: version });
+  await rows('DELETE FROM ops.open_runs');
+});
+
 test('seconds are for those who may', async () => {
   const { id } = await scheduleOf('tiny.queued');
   await expect(engine.producer.editSchedule(id, { cron: '* * * * * *' }, 'ada')).rejects.toThrow('expected 5 fields');
