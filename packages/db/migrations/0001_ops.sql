@@ -323,7 +323,7 @@ CREATE TABLE ops.pauses (
   PRIMARY KEY (kind, key)
 );
 --> statement-breakpoint
--- What the dispatcher's passes hand on to each other: runs taken so far (one in ten is the longest-waiting), whose turn is next.
+-- What the dispatcher's passes hand on to each other: dispatches taken so far (one in ten is the longest-waiting), whose turn is next.
 CREATE TABLE ops.queues (
   queue text PRIMARY KEY,
   taken bigint NOT NULL DEFAULT 0,
@@ -369,6 +369,8 @@ CREATE FUNCTION ops.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'insufficient_privilege';
 END $$;
+--> statement-breakpoint
+CREATE TRIGGER runs_no_truncate BEFORE TRUNCATE ON ops.runs FOR EACH STATEMENT EXECUTE FUNCTION ops.refuse_change();
 --> statement-breakpoint
 CREATE TRIGGER audit_log_no_truncate BEFORE TRUNCATE ON ops.audit_log FOR EACH STATEMENT EXECUTE FUNCTION ops.refuse_change();
 --> statement-breakpoint

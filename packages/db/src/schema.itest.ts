@@ -218,8 +218,8 @@ describe('what the serving roles may do', () => {
     await expect(opsPool.query(text)).rejects.toMatchObject({ code: '42501' });
   });
 
-  it('refuses even the superuser to change audit rows and ended runs, and to truncate the audit log', async () => {
-    for (const text of changes.filter((change) => change !== 'TRUNCATE ops.runs')) {
+  it('refuses even the superuser to change audit rows and ended runs', async () => {
+    for (const text of changes) {
       await expect(db.admin.query(text), text).rejects.toThrow('append-only');
     }
   });

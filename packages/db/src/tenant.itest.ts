@@ -82,3 +82,11 @@ it('sees no tenant and is no platform when the login role says nothing', async (
   expect(rows).toEqual([{ tenants: null, role: 'ns_app' }]);
   expect(tenants.rowCount).toBe(0);
 });
+
+it('is no success when a statement failed and the work went on', async () => {
+  const swallowed = inTransaction(db.app, [], async (client) => {
+    await client.query('SELECT 1 / 0').catch(() => undefined);
+    return 'done';
+  });
+  await expect(swallowed).rejects.toThrow('rolled back at its commit');
+});
