@@ -58,7 +58,7 @@ function expectUnavailable(answer: HttpAnswer): void {
 
 /** Posts under several keys while Postgres is away, heals, posts them again: one run a key, and all complete. */
 async function expectNothingByHalves(heal: () => Promise<void>): Promise<void> {
-  const keys = [randomUUID(), randomUUID(), randomUUID(), randomUUID()];
+  const keys = Array.from({ length: 12 }, () => randomUUID());
   for (const answer of await Promise.all(keys.map(post))) expectUnavailable(answer);
   // A hosted cron and a job that joins open runs take other ways to the same store.
   const cron = { method: 'POST', token: fleet.cronSecret } as const;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { until } from '@nightshift/engine/testing';
 import type { Fleet } from '../fleet/fleet.ts';
 import { createLedger, type Ledger } from '../fleet/ledger.ts';
+import { until } from '../fleet/until.ts';
 import type { Asked } from './judge.ts';
 
 export interface LoadOptions {

@@ -1,6 +1,6 @@
-import { until } from '@nightshift/engine/testing';
 import type { App } from '../fleet/app-process.ts';
 import { type Fleet, holderOf } from '../fleet/fleet.ts';
+import { until } from '../fleet/until.ts';
 import type { Load } from './load.ts';
 
 /** Something that goes wrong while runs are worked on. */
@@ -164,6 +164,7 @@ export const GATE_FAULTS: readonly Fault[] = [
   redisHalfOpen,
   terminateBackends,
   postgresImmediate,
+  workerTerm,
   zombie,
 ];
 
@@ -171,7 +172,6 @@ export const GATE_FAULTS: readonly Fault[] = [
 export const ALL_FAULTS: readonly Fault[] = [
   ...GATE_FAULTS,
   workerKill,
-  workerTerm,
   redisWithFile,
   postgresFast,
   badNetwork('Redis silent', (fleet) => fleet.redis.proxy.set('silent')),

@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { databaseUrl, migrate } from '@nightshift/db';
 import { seedDemo } from '@nightshift/db/demo';
-import { until } from '@nightshift/engine/testing';
 import { type Admin, createAdmin } from './admin.ts';
 import { type App, type AppRole, startApp } from './app-process.ts';
 import { type Caller, createCaller } from './caller.ts';
 import { createEffects, type Effects } from './effects.ts';
 import { type PostgresHandle, type RedisHandle, startPostgresHandle, startRedisHandle } from './servers.ts';
+import { until } from './until.ts';
 
 export interface FleetOptions {
   /** Default 1. */

@@ -1,3 +1,3 @@
-export { until } from '@nightshift/engine/testing';
 export type { HttpAnswer } from './caller.ts';
 export { type Fleet, type Gym, startFleet, untilHalfway } from './fleet.ts';
+export { until } from './until.ts';

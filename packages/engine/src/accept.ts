@@ -45,8 +45,12 @@ const BATCH = 1_000;
 /** Runs of one `acceptMany` in a statement. */
 const MANY_A_STATEMENT = 1_000;
 
+/** Who has waited this long for a flight that was lost to a silent Postgres is not sent into the next one: it would be late, ms. */
+const LONGEST_WAIT_MS = 300;
+
 interface Waiting {
   readonly run: NewRun;
+  readonly since: number;
   readonly resolve: (accepted: Accepted) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -97,8 +101,19 @@ export function createAccept(deps: AcceptDeps) {
         await Promise.all([fly(batch.slice(0, middle)), fly(batch.slice(middle))]);
         return;
       }
-      for (const w of batch) w.reject(isConnectionError(error) ? new StoreUnavailableError(error) : error);
+      if (isConnectionError(error)) refuse([...batch, ...takeLate()], new StoreUnavailableError(error));
+      else refuse(batch, error);
     }
+  }
+
+  function refuse(refused: readonly Waiting[], error: unknown): void {
+    for (const w of refused) w.reject(error);
+  }
+
+  /** Those who have waited so long that another lost flight would be more than an answer may take. */
+  function takeLate(): Waiting[] {
+    const inTime = waiting.findIndex((w) => performance.now() - w.since < LONGEST_WAIT_MS);
+    return waiting.splice(0, inTime === -1 ? waiting.length : inTime);
   }
 
   /** For the rare run that found its key taken. */
@@ -169,7 +184,7 @@ export function createAccept(deps: AcceptDeps) {
       // A key and a run to join at once need one transaction for both, or a crash leaves a key that names no run.
       if (run.idempotency !== null && run.uniqueKey !== null) return acceptAlone(run);
       return new Promise((resolve, reject) => {
-        waiting.push({ run, resolve, reject });
+        waiting.push({ run, since: performance.now(), resolve, reject });
         schedule();
       });
     },
