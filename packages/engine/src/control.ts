@@ -132,6 +132,12 @@ export function createControl(deps: ControlDeps) {
           const run = await endedRun(client, id, tenantId);
           if (run.failed_items === 0)
             throw new RunStateError(id, run.outcome, 'no item of it failed, so there is nothing to replay.');
+          const left = await client.query(
+            'SELECT 1 FROM ops.item_failures WHERE run_id = $1 AND replayed_by IS NULL LIMIT 1',
+            [id],
+          );
+          if (!left.rowCount)
+            throw new RunStateError(id, run.outcome, 'every failed item of it has been replayed well.');
           return again(run, client, actor, { replayOf: run.id }, idempotency);
         }),
       );

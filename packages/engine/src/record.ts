@@ -48,7 +48,13 @@ WITH given AS (
   SELECT tenant_id, coalesce(CASE WHEN outcome = 'cancelled' THEN cancel_actor END, 'worker:' || coalesce($9, worker), 'platform'),
     'run.ended', id, jsonb_build_object('job', job, 'outcome', outcome) FROM ended
 )
-SELECT id, outcome FROM ended`;
+SELECT id, outcome, CASE WHEN options ->> 'dryRun' = 'true' THEN NULL ELSE replay_of END AS replay_of FROM ended`;
+
+/** What a replay met again and did not fail on is mended; what failed once more has a failure of its own under the replay's id. */
+const MENDED = `
+UPDATE ops.item_failures f SET replayed_by = g.id FROM unnest($1::uuid[], $2::uuid[]) AS g(id, replay_of)
+WHERE f.run_id = g.replay_of AND f.replayed_by IS NULL
+  AND NOT EXISTS (SELECT 1 FROM ops.item_failures again WHERE again.run_id = g.id AND again.item_key = f.item_key)`;
 
 /** Ends runs: history, payload and audit row in the statement that deletes them. Resolves to the ids that were still held. */
 export async function endRuns(
@@ -57,7 +63,8 @@ export async function endRuns(
   by: { worker: string | null; bundleSize: number | null },
 ): Promise<Set<string>> {
   const column = <T>(pick: (end: End) => T): T[] => ends.map(pick);
-  const rows = await namedQuery<{ id: string }>(client, 'ns-end-runs', END, [
+  type Ended = { id: string; outcome: RunOutcome; replay_of: string | null };
+  const rows = await namedQuery<Ended>(client, 'ns-end-runs', END, [
     column((e) => e.id),
     column((e) => e.dispatchId),
     column((e) => e.fence),
@@ -69,6 +76,8 @@ export async function endRuns(
     by.worker,
     by.bundleSize,
   ]);
+  const mended = rows.filter((row) => row.replay_of !== null && row.outcome.startsWith('completed'));
+  if (mended.length > 0) await client.query(MENDED, [mended.map((row) => row.id), mended.map((row) => row.replay_of)]);
   return new Set(rows.map((row) => row.id));
 }
 
@@ -291,7 +300,7 @@ export async function checkpoint(
 /** Keys of the items that a replay is to do again, and have not been replayed since. */
 export async function keysToReplay(client: SqlClient, replayOf: string): Promise<Set<string>> {
   const { rows } = await client.query<{ item_key: string }>(
-    'SELECT item_key FROM ops.item_failures WHERE run_id = $1',
+    'SELECT item_key FROM ops.item_failures WHERE run_id = $1 AND replayed_by IS NULL',
     [replayOf],
   );
   return new Set(rows.map((row) => row.item_key));
