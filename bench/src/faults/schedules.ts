@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { type Fleet, startFleet, until } from '../fleet/index.ts';
+import { until } from '@nightshift/engine/testing';
+import { type Fleet, startFleet } from '../fleet/index.ts';
 import { createRandom, type Random } from './random.ts';
 
 const usage = `node bench/dist/faults/schedules.js [--minutes 10] [--seed 1]
@@ -111,13 +112,13 @@ async function main(): Promise<number> {
       await wait(random.between(...PAUSE_MS));
       await killSome(fleet, random, say);
     }
-    const until = Date.now();
+    const ended = Date.now();
     await settle(fleet);
     say(`${kills} kills`);
     let bad = 0;
     for (const { job, cron, stepMs } of JOBS) {
       const [found] = await fleet.admin.rows<Found>(FIND, [job, from, stepMs]);
-      const due = Math.floor((until - from.getTime()) / stepMs) + 1;
+      const due = Math.floor((ended - from.getTime()) / stepMs) + 1;
       say(`${job} '${cron}', at least ${due} due: ${JSON.stringify(found)}`);
       if (found === undefined || found.ticks < due) bad++;
       else bad += found.gaps + found.silent + found.doubled + found.lost + found.open;
