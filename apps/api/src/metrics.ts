@@ -1,4 +1,11 @@
-import { jobStatistics, liveWorkers, type Pools, queueDepths, tickStatistics } from '@nightshift/engine/accept';
+import {
+  jobStatistics,
+  listProbes,
+  liveWorkers,
+  type Pools,
+  queueDepths,
+  tickStatistics,
+} from '@nightshift/engine/accept';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 /** Several scrapers, or an eager one, must not make Postgres count more often than this, ms. */
@@ -64,6 +71,10 @@ function createStoreGauges(registry: Registry, pools: Pools): () => Promise<void
   const workers = gauge('workers', 'Workers heard of within 15 s');
   const depth = gauge('queue_depth', 'Open runs', ['queue', 'priority', 'state']);
   const age = gauge('queue_oldest_waiting_seconds', 'Age of the longest-waiting run', ['queue', 'priority']);
+  const probe = gauge('queue_probe_seconds', 'From the latest sign of life asked of a queue to its answer, or so far', [
+    'queue',
+  ]);
+  const answered = gauge('queue_probe_answered', '1 when the latest sign of life was given', ['queue']);
   const runs = gauge('runs_ended', `Runs that ended ${lately}`, ['job', 'outcome']);
   const success = gauge('run_success_ratio', `Runs completed, with or without item errors, ${lately}`, ['job']);
   const errors = gauge('run_error_ratio', `Runs failed or with item errors ${lately}`, ['job']);
@@ -73,16 +84,36 @@ function createStoreGauges(registry: Registry, pools: Pools): () => Promise<void
   const failedItems = gauge('items_failed', `Items that failed ${lately}`, ['job']);
   const ticks = gauge('ticks', `Due times ${lately}`, ['job', 'state']);
   const lateness = gauge('schedule_lateness_seconds', `Largest lateness of a tick ${lately}`, ['job']);
-  const all = [workers, depth, age, runs, success, errors, retries, duration, items, failedItems, ticks, lateness];
+  const all = [
+    workers,
+    depth,
+    age,
+    probe,
+    answered,
+    runs,
+    success,
+    errors,
+    retries,
+    duration,
+    items,
+    failedItems,
+    ticks,
+    lateness,
+  ];
 
   async function refresh(): Promise<void> {
-    const [depths, live, statistics, tickCounts] = await Promise.all([
+    const [depths, live, statistics, tickCounts, probes] = await Promise.all([
       queueDepths(pools),
       liveWorkers(pools),
       jobStatistics(pools, WINDOW_MINUTES),
       tickStatistics(pools, WINDOW_MINUTES),
+      listProbes(pools),
     ]);
     for (const one of all) one.reset();
+    for (const [queue, latest] of probes) {
+      probe.set({ queue }, latest.seconds);
+      answered.set({ queue }, latest.answeredAt === null ? 0 : 1);
+    }
     workers.set(live.filter((worker) => !worker.stopping).length);
     for (const { queue, priority, oldestWaitingSeconds, ...states } of depths) {
       for (const [state, count] of Object.entries(states)) depth.set({ queue, priority, state }, count);

@@ -30,6 +30,13 @@ export const workerEnvSchema = z.object({
     .max(64)
     .default(4)
     .describe('Sweeps and tasks in hand at once, per queue'),
+  NIGHTSHIFT_CANARY_SECONDS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(3600)
+    .default(60)
+    .describe('Seconds between two signs of life asked of each queue; 0: none'),
   RETENTION_DAYS: z.coerce
     .number()
     .int()

@@ -8,6 +8,9 @@ import { readEnv } from './env.ts';
 /** Beyond the grace that the engine gives what is in hand, ms. */
 const FORCED_AFTER_MS = 30_000;
 
+/** EX_SOFTWARE: nothing from outside is wrong, a fresh process is the cure. */
+const EXIT_STUCK = 70;
+
 async function main(): Promise<void> {
   const env = readEnv(process.env);
   const log = pino({ level: env.LOG_LEVEL, base: { app: 'worker', pid: process.pid } });
@@ -22,6 +25,12 @@ async function main(): Promise<void> {
     slots: { short: env.NIGHTSHIFT_SLOTS_SHORT, long: env.NIGHTSHIFT_SLOTS_LONG },
     fireSchedules: env.NIGHTSHIFT_CLOCK,
     retentionDays: env.RETENTION_DAYS,
+    canarySeconds: env.NIGHTSHIFT_CANARY_SECONDS,
+    onStuck: (queue) => {
+      // What is in hand elsewhere is cut off: its lease or lock expires and another worker takes it up.
+      log.fatal({ queue, exitCode: EXIT_STUCK }, 'exiting, so that the supervisor starts a fresh worker');
+      process.exit(EXIT_STUCK);
+    },
   });
 
   let stopping = false;

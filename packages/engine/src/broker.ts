@@ -15,6 +15,8 @@ export interface DispatchData {
   readonly timeoutMs?: number;
   /** True: it only shows a retry that waits in Postgres, and wakes the clock when that is due. */
   readonly mirror?: boolean;
+  /** True: it asks for a sign of life and carries no run. */
+  readonly probe?: boolean;
 }
 
 /** Finished BullMQ jobs are kept for Bull Board's sake alone; the record is in Postgres. */

@@ -5,6 +5,8 @@ import { errorClass } from './errors.ts';
 import type { Dispatch, ExecuteDeps } from './execute/execution.ts';
 import { executeLong, type LongRunsInHand } from './execute/long.ts';
 import { executeShort } from './execute/short.ts';
+import type { Liveness } from './liveness.ts';
+import { answerProbe } from './probe.ts';
 import { recordCrashes } from './recover.ts';
 import { queuePrefix, SCHEDULES_QUEUE } from './redis-names.ts';
 
@@ -16,6 +18,8 @@ export interface ConsumeDeps extends ExecuteDeps {
   readonly redisUrl: string;
   readonly namespace: string;
   readonly inHand: LongRunsInHand;
+  /** Is told of each claim round; absent: nobody watches. */
+  readonly watch?: Liveness['watch'];
   /** A mirror of a retry or a schedule fired. */
   readonly wakeClock: () => void;
   /** A slot of the queue is free again. */
@@ -37,7 +41,12 @@ export function consumeQueue(
   queue: { name: string; kind: 'short' | 'long' },
   slots: number,
 ): BullWorker {
+  const rounds = deps.watch?.(queue.name, slots);
   const process = async (job: Job<DispatchData>): Promise<void> => {
+    if (job.data.probe === true) {
+      await answerProbe(deps.ops, queue.name, deps.worker);
+      return;
+    }
     if (job.data.mirror === true) {
       deps.wakeClock();
       return;
@@ -63,7 +72,18 @@ export function consumeQueue(
     deps,
     queue.name,
     slots,
-    new BullWorker<DispatchData>(queue.name, (job) => guarded(process, job), options(deps, queue.name, slots)),
+    new BullWorker<DispatchData>(
+      queue.name,
+      async (job) => {
+        rounds?.began();
+        try {
+          await guarded(process, job);
+        } finally {
+          rounds?.ended();
+        }
+      },
+      options(deps, queue.name, slots),
+    ),
   );
 }
 

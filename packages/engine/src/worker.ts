@@ -14,8 +14,10 @@ import { createHousekeeping } from './housekeeping.ts';
 import { newId } from './id.ts';
 import { createJobSettings } from './job-settings.ts';
 import { listenForWakes } from './listen.ts';
+import { createLiveness } from './liveness.ts';
 import { createLoop } from './loop.ts';
 import { createMirror } from './mirror.ts';
+import { createProbes } from './probe.ts';
 import { createRecovery } from './recover.ts';
 import { connectConsumer, connectProducer } from './redis-connect.ts';
 import { cancelChannel, DEFAULT_NAMESPACE, wakeChannel } from './redis-names.ts';
@@ -41,6 +43,10 @@ export interface WorkerOptions {
   readonly fireSchedules?: boolean;
   /** Payloads are dropped after so many days. */
   readonly retentionDays?: number;
+  /** A probe is sent to each queue so often, by one process of the fleet; 0 or absent: never. */
+  readonly canarySeconds?: number;
+  /** Called once when this worker has taken nothing for 30 s though it has room and work waits in Redis: the process should exit. */
+  readonly onStuck?: (queue: string) => void;
   /** The time by which schedules fire; default the database's clock. */
   readonly now?: () => Promise<Date>;
 }
@@ -162,7 +168,13 @@ async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts):
       return CONFIRM_EVERY_MS;
     }),
     createLoop('heartbeat', log, () => heartbeat(ops, id, options, slots)),
+    ...(options.canarySeconds
+      ? [createProbes({ ops, broker, catalogue, log, everySeconds: options.canarySeconds })]
+      : []),
   ];
+  const { onStuck } = options;
+  const liveness =
+    onStuck === undefined ? null : createLiveness({ redisUrl: options.redisUrl, namespace, log, onStuck });
   const deps: ConsumeDeps = {
     app, ops, catalogue, tenants, worker: id, log, announce, wake, inHand, namespace,
     redisUrl: options.redisUrl,
@@ -170,6 +182,7 @@ async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts):
     measured: dispatcher.measured,
     wakeClock: () => clock.wake(),
     freed: dispatcher.freed,
+    ...(liveness === null ? {} : { watch: liveness.watch }),
   }; // biome-ignore format: names alone
   await heartbeat(ops, id, options, slots);
   const workers = [
@@ -187,6 +200,7 @@ async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts):
   let stopped: Promise<void> | null = null;
   async function stop(graceMs: number): Promise<void> {
     await ops.query('UPDATE ops.workers SET stopping = true WHERE id = $1', [id]).catch(() => undefined);
+    await liveness?.stop();
     const closing = closeAll(workers, graceMs, log);
     shutdown.abort();
     await Promise.all([closing, dispatcher.stop(), ...loops.map((loop) => loop.stop()), listener.stop()]);
