@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { databaseUrl, migrate } from '@nightshift/db';
 import { seedDemo } from '@nightshift/db/demo';
+import { identifyProcess, removePostgresDirectory } from '@nightshift/services';
 import { type Admin, createAdmin } from './admin.ts';
 import { type App, type AppRole, startApp } from './app-process.ts';
 import { type Caller, createCaller } from './caller.ts';
@@ -51,6 +52,7 @@ export interface Fleet {
 
 const DATABASE = 'nightshift';
 const NAMESPACE = 'fleet';
+const PREFIX = 'nightshift-fleet-';
 const SLOTS = { short: 4, long: 2 };
 
 const names = (apps: readonly App[]) => apps.map((app) => app.name).join(', ');
@@ -135,6 +137,16 @@ async function prepareDatabase(options: FleetOptions, postgres: PostgresHandle, 
   return createAdmin(adminUrl);
 }
 
+/** Directories of fleets whose test was killed; their servers have ended with it. */
+function removeAbandoned(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = name.startsWith(PREFIX) ? Number.parseInt(name.slice(PREFIX.length), 10) : 0;
+    if (!(pid > 0) || identifyProcess(pid) !== null) continue;
+    removePostgresDirectory(join(tmpdir(), name, 'postgres'));
+    rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}
+
 function loginUrl(postgres: PostgresHandle, password: string): string {
   const url = new URL(databaseUrl(postgres.adminUrl, DATABASE));
   url.username = 'nightshift';
@@ -143,15 +155,21 @@ function loginUrl(postgres: PostgresHandle, password: string): string {
   return url.href;
 }
 
+/** The newest first; one that fails keeps the others from nothing. Errors: the first. */
+async function undoAll(steps: readonly (() => Promise<unknown>)[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const step of steps.toReversed()) await step().catch((error: unknown) => failures.push(error));
+  if (failures.length > 0) throw failures[0];
+}
+
 /** Errors: whatever kept it from coming up; nothing is left behind then. */
 export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
-  const dir = mkdtempSync(join(tmpdir(), 'nightshift-fleet-'));
+  removeAbandoned();
+  const dir = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`));
   // As root, Postgres runs as another user who has to get in.
   chmodSync(dir, 0o755);
   const undo: (() => Promise<unknown>)[] = [async () => rmSync(dir, { recursive: true, force: true })];
-  const tearDown = async () => {
-    for (const step of undo.reverse()) await step();
-  };
+  const tearDown = () => undoAll(undo);
   try {
     const [postgres, redis] = await Promise.all([
       startPostgresHandle(join(dir, 'postgres')),
