@@ -37,7 +37,8 @@ export async function inTransaction<T>(
     const result = await work(client);
     const { command } = await client.query('COMMIT');
     // `work` caught an error of Postgres and went on: the transaction was lost, and Postgres says so only here.
-    if (command === 'ROLLBACK') throw new Error('the transaction was rolled back at its commit: a statement in it had failed');
+    if (command === 'ROLLBACK')
+      throw new Error('the transaction was rolled back at its commit: a statement in it had failed');
     return result;
   } catch (error) {
     // Behind a query that nobody answers, ROLLBACK would wait as long again.

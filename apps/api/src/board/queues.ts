@@ -77,6 +77,8 @@ function connect({ redisUrl, log }: BoardQueuesOptions): Redis {
     lazyConnect: true,
     maxRetriesPerRequest: 1,
     commandTimeout: 1_500,
+    // A connection that went silent is noticed, closed and made anew.
+    socketTimeout: 2_500,
     connectTimeout: 1_000,
     enableOfflineQueue: false,
     retryStrategy: (times) => Math.min(100 * 2 ** Math.min(times, 5), 2_000),
