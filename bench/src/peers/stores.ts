@@ -17,17 +17,20 @@ export interface Store {
 /** The part of pg's client that a store needs. */
 type Admin = Pick<pg.Pool, 'query'>;
 
-const OPS_TABLES = [
-  'open_runs', 'runs', 'run_payloads', 'attempts', 'item_failures', 'triggers', 'ticks', 'idempotency_keys', 'audit_log',
-  'queues', 'schedules', 'pauses', 'workers',
-]; // biome-ignore format: a list of words
+/** What a fresh installation has in it. */
+const KEPT_TABLES = ['tenants', 'broker', 'migrations'];
 
 /** No triggers: history and the audit log refuse to be emptied. */
 async function emptyOps(admin: pg.Pool): Promise<void> {
   const client = await admin.connect();
   try {
     await client.query(`SET session_replication_role = replica`);
-    await client.query(`TRUNCATE ${OPS_TABLES.map((table) => `ops.${table}`).join(', ')}`);
+    const { rows } = await client.query<{ name: string }>(
+      `SELECT oid::regclass::text AS name FROM pg_class WHERE relnamespace = 'ops'::regnamespace AND relkind IN ('r', 'p')
+         AND NOT relispartition AND relname <> ALL ($1)`,
+      [KEPT_TABLES],
+    );
+    await client.query(`TRUNCATE ${rows.map((row) => row.name).join(', ')}`);
     await client.query('UPDATE bench.rows SET n = 0 WHERE n <> 0');
     await client.query('RESET session_replication_role');
   } finally {

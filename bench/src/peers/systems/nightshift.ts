@@ -1,5 +1,5 @@
 import { createCatalogue } from '@nightshift/engine';
-import { type AcceptRequest, createProducer, type Producer } from '@nightshift/engine/accept';
+import { type AcceptRequest, createProducer } from '@nightshift/engine/accept';
 import { startWorker } from '@nightshift/engine/worker';
 import { pino } from 'pino';
 import { benchJobs } from '../bench-jobs.ts';
@@ -9,14 +9,9 @@ import { createTally, type Tally } from '../tally.ts';
 
 const NAMESPACE = 'bench';
 const ACTOR = 'bench';
+/** The worker's own default. */
+const CANARY_SECONDS = 60;
 const log = pino({ level: 'warn' }, pino.destination(2));
-
-type Bulk = { acceptMany?: (requests: readonly AcceptRequest[], actor: string) => Promise<unknown> };
-
-function acceptMany(producer: Producer & Bulk, requests: readonly AcceptRequest[]): Promise<unknown> {
-  if (producer.acceptMany !== undefined) return producer.acceptMany(requests, ACTOR);
-  return Promise.all(requests.map((request) => producer.accept(request, ACTOR)));
-}
 
 function shared(target: Target, tally: Tally) {
   return {
@@ -40,15 +35,15 @@ export const nightshift: Driver = {
     return {
       add: (work, payload, tenant) => producer.accept(request(work, payload, tenant), ACTOR),
       addMany: (work, payloads, tenantOf) =>
-        acceptMany(
-          producer,
+        producer.acceptMany(
           payloads.map((payload) => request(work, payload, tenantOf(payload))),
+          ACTOR,
         ),
       close: () => producer.close(),
     };
   },
   async consume(target, _work, tally) {
-    const worker = await startWorker(shared(target, tally));
+    const worker = await startWorker({ ...shared(target, tally), canarySeconds: CANARY_SECONDS });
     await worker.consuming;
     return { stop: () => worker.stop() };
   },
