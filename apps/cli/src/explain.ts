@@ -1,5 +1,5 @@
 import { UnknownTenantError } from '@nightshift/engine';
-import type { Cli } from './cli.ts';
+import type { Cli } from './cli-context.ts';
 import { address, findServers } from './servers.ts';
 import { listTenants } from './tenants.ts';
 

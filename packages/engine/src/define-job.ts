@@ -141,8 +141,12 @@ export interface RequestJob<Input extends z.ZodType = AnyInput, Result = unknown
   ) => Promise<readonly RequestResult<Result>[]>;
 }
 
+/** The date that a scheduled run is for, `YYYY-MM-DD` in its schedule's zone; null for one that was asked for by itself. */
+type TickDate = string | null;
+
 export interface SweepContext<Input> extends Context {
   readonly runId: string;
+  readonly tickDate: TickDate;
   readonly input: Input;
   readonly db: NodePgDatabase;
   readonly client: SqlClient;
@@ -188,6 +192,7 @@ export interface SweepJob<Input extends z.ZodType = AnyInput, Item = AnyItem> ex
 
 export interface TaskContext extends Context {
   readonly runId: string;
+  readonly tickDate: TickDate;
   readonly tenant: TenantRef;
   /** A transaction as the run's tenant. It commits only while this worker still holds the run. */
   transaction<T>(work: (tx: { readonly db: NodePgDatabase; readonly client: SqlClient }) => Promise<T>): Promise<T>;

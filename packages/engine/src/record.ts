@@ -197,6 +197,7 @@ export interface LongRun extends ClaimedRun {
   readonly failedItems: number;
   readonly tally: Readonly<Record<string, number>>;
   readonly staleInputs: boolean;
+  readonly tickDate: string | null;
 }
 
 const CLAIMED = `id, dispatch_id AS "dispatchId", fence, tenant_id AS "tenantId", job, input_version AS "inputVersion", priority, attempt, crashes,
@@ -244,7 +245,8 @@ export async function claimLong(
        started_at = coalesce(started_at, clock_timestamp()), attempt_started_at = clock_timestamp()
      WHERE id = $1 AND dispatch_id = $2 AND state = 'dispatched' AND due_at <= clock_timestamp()
      RETURNING ${CLAIMED}, started_at AS "startedAt", cursor, expected, processed, changed, failed_items AS "failedItems",
-       coalesce(tally, '{}') AS tally, stale_inputs AS "staleInputs"`,
+       coalesce(tally, '{}') AS tally, stale_inputs AS "staleInputs",
+       coalesce(tick_date::text, options -> 'shard' ->> 'tickDate') AS "tickDate"`,
     [id, dispatchId, worker],
   );
   return rows[0] ?? null;

@@ -5,6 +5,7 @@ import { addItems, countAsDone, createGate, doneItems, type Gate, makeTinyTables
 
 let engine: TestEngine;
 let gate: Gate | null = null;
+const datesSeen = new Set<string | null>();
 
 const big = tinySweep('big', {
   shards: {
@@ -19,6 +20,7 @@ const big = tinySweep('big', {
     },
   },
   async process(ctx, items: readonly { id: string; tenant_id: string }[]) {
+    datesSeen.add(ctx.tickDate);
     await gate?.pass();
     return countAsDone(ctx, items);
   },
@@ -44,6 +46,28 @@ test('a big sweep is done by children with ranges of keys; the parent has one su
   expect(new Set(Object.values(await doneItems(engine.store, tenant)))).toEqual(new Set([1]));
   const { rows } = await engine.store.admin.query('SELECT processed FROM ops.runs WHERE parent_id = $1', [run.id]);
   expect(rows.map((row) => row.processed).sort()).toEqual([27, 27, 28, 28]);
+});
+
+test('the shards of a run for a date are for that date, and do not stand for their parent', async () => {
+  await tenantWithItems('dated', 60);
+  datesSeen.clear();
+  const { runs } = await engine.producer.start(
+    { kind: 'manual', job: big.name, tenants: ['dated'], input: { n: 1 } },
+    'test',
+  );
+  const id = runs[0]?.runId ?? '';
+  expect((await engine.producer.waitFor([id], { timeoutMs: 30_000 })).get(id)).toBe('completed');
+  const { rows } = await engine.store.admin.query<{ shard: boolean; date: string | null }>(
+    'SELECT parent_id IS NOT NULL AS shard, tick_date::text AS date FROM ops.runs WHERE id = $1 OR parent_id = $1 ORDER BY 1',
+    [id],
+  );
+  const date = rows[0]?.date;
+  expect(rows).toEqual([
+    { shard: false, date: expect.any(String) },
+    { shard: true, date: null },
+    { shard: true, date: null },
+  ]);
+  expect([...datesSeen]).toEqual([date]);
 });
 
 test('a small one is not split', async () => {

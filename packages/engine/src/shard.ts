@@ -16,6 +16,8 @@ export interface Shard {
   readonly index: number;
   readonly of: number;
   readonly upTo: string | null;
+  /** Its parent's: a shard has no tick date of its own, or it would answer for the parent to who waits for that. */
+  readonly tickDate: string | null;
 }
 
 /** How many parts a fresh run is to be done in; 1: it is done as it is. A replay, and a child, is never split. */
@@ -39,7 +41,12 @@ export async function split(
   const { deps, run } = attempt;
   const bounds = await inTransaction(deps.app, [run.tenantId], boundsOf);
   if (bounds.length === 0) return false;
-  const shards: Shard[] = [...bounds, null].map((upTo, index) => ({ index, of: bounds.length + 1, upTo }));
+  const shards: Shard[] = [...bounds, null].map((upTo, index) => ({
+    index,
+    of: bounds.length + 1,
+    upTo,
+    tickDate: run.tickDate,
+  }));
   await inTransaction(deps.app, [run.tenantId], async (client) => {
     const { rowCount } = await client.query(
       `UPDATE ops.open_runs SET state = 'blocked', expected = $3, dispatch_id = NULL, dispatched_at = NULL, lease_until = NULL

@@ -243,6 +243,7 @@ function context(attempt: LongAttempt, client: PoolClient, tenants: readonly Ten
   const lazy = lazyDb(client);
   return {
     runId: run.id,
+    tickDate: run.tickDate,
     input,
     now: run.startedAt,
     dryRun: run.options.dryRun,

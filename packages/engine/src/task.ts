@@ -21,6 +21,7 @@ export async function runTask(
   const { deps, run, tenant, input, stopper } = attempt;
   const ctx: TaskContext = {
     runId: run.id,
+    tickDate: run.tickDate,
     tenant,
     now: run.startedAt,
     dryRun: run.options.dryRun,

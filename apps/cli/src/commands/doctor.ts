@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { type Cli, EXIT } from '../cli.ts';
+import { type Cli, EXIT } from '../cli-context.ts';
 import { checkPostgres } from '../doctor/check-postgres.ts';
 import { checkRedis } from '../doctor/check-redis.ts';
 import { checkWorkers } from '../doctor/check-workers.ts';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { type Cli, EXIT } from '../cli.ts';
+import { type Cli, EXIT } from '../cli-context.ts';
 
 export function explainCommand(program: Command, cli: Cli): void {
   const command = program

@@ -5,7 +5,7 @@ import type { Readable } from 'node:stream';
 import { importableTables, importCsv } from '@nightshift/db/import';
 import { nearest } from '@nightshift/engine';
 import type { Command } from 'commander';
-import { type Cli, EXIT } from '../cli.ts';
+import { type Cli, EXIT } from '../cli-context.ts';
 import type { Environment } from '../home.ts';
 import { findTenant } from '../tenants.ts';
 import { UsageError } from '../usage-error.ts';

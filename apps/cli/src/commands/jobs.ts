@@ -1,7 +1,7 @@
 import { createCatalogue } from '@nightshift/engine';
 import { jobs } from '@nightshift/jobs';
 import type { Command } from 'commander';
-import { type Cli, EXIT } from '../cli.ts';
+import { type Cli, EXIT } from '../cli-context.ts';
 import { describeJob, type JobDescription, scheduleText } from '../job-description.ts';
 import { seconds, table } from '../terminal.ts';
 

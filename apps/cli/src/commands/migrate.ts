@@ -1,6 +1,6 @@
 import { knownMigrations, migrate } from '@nightshift/db';
 import type { Command } from 'commander';
-import { type Cli, EXIT } from '../cli.ts';
+import { type Cli, EXIT } from '../cli-context.ts';
 import type { Environment } from '../home.ts';
 import { findAdminUrl, NoAdminUrlError } from '../servers.ts';
 import { UsageError } from '../usage-error.ts';

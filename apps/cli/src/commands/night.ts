@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { type Cli, EXIT } from '../cli.ts';
+import { type Cli, EXIT } from '../cli-context.ts';
 import { runNight } from '../night.ts';
 import { nightFailed, nightTable, showNightProgress } from '../night-table.ts';
 

@@ -1,6 +1,6 @@
 import { listPauses, listQueues, PAUSE_KINDS, type PauseKind, type QueueView } from '@nightshift/engine/accept';
 import { Argument, type Command } from 'commander';
-import { type Cli, EXIT } from '../cli.ts';
+import { type Cli, EXIT } from '../cli-context.ts';
 import { time } from '../run-text.ts';
 import { findTenant } from '../tenants.ts';
 import { count, seconds, table } from '../terminal.ts';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { PRIORITIES, type Priority, type RunOptions } from '@nightshift/engine';
 import { type AcceptRequest, findRun, type Producer } from '@nightshift/engine/accept';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { type Cli, EXIT, type ExitCode } from '../cli.ts';
+import { type Cli, EXIT, type ExitCode } from '../cli-context.ts';
 import { runText } from '../run-text.ts';
 
 interface Flags {

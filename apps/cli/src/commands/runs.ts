@@ -13,7 +13,7 @@ import {
   type RunView,
 } from '@nightshift/engine/accept';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { type Cli, EXIT } from '../cli.ts';
+import { type Cli, EXIT } from '../cli-context.ts';
 import { runText, statusText, time } from '../run-text.ts';
 import { findTenant } from '../tenants.ts';
 import { seconds, table } from '../terminal.ts';

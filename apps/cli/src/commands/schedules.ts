@@ -1,6 +1,6 @@
 import type { Producer, ScheduleView } from '@nightshift/engine/accept';
 import type { Command } from 'commander';
-import { type Cli, EXIT } from '../cli.ts';
+import { type Cli, EXIT } from '../cli-context.ts';
 import { pickSchedule, readSchedules } from '../pick-schedule.ts';
 import { time } from '../run-text.ts';
 import { table } from '../terminal.ts';

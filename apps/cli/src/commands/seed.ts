@@ -1,6 +1,6 @@
 import { seedDemo } from '@nightshift/db/demo';
 import { type Command, InvalidArgumentError } from 'commander';
-import { type Cli, EXIT } from '../cli.ts';
+import { type Cli, EXIT } from '../cli-context.ts';
 import { findAdminUrl, NoAdminUrlError } from '../servers.ts';
 
 interface Flags {

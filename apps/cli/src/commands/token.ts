@@ -2,7 +2,7 @@ import { isUuid } from '@nightshift/db';
 import { NightshiftError } from '@nightshift/engine';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { SignJWT } from 'jose';
-import { type Cli, EXIT } from '../cli.ts';
+import { type Cli, EXIT } from '../cli-context.ts';
 import { homeDirectory, readDevFile, storedJwtSecret } from '../home.ts';
 import { findTenant } from '../tenants.ts';
 

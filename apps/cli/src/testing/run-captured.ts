@@ -1,5 +1,6 @@
 import { PassThrough } from 'node:stream';
-import { type ExitCode, runCli } from '../cli.ts';
+import { runCli } from '../cli.ts';
+import type { ExitCode } from '../cli-context.ts';
 import type { Environment } from '../home.ts';
 
 export interface Captured {
