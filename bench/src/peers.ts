@@ -75,7 +75,9 @@ async function main(): Promise<number> {
     if (options.json !== null) writeFileSync(options.json, JSON.stringify({ machine, samples, problems, verdicts }));
     const command = ['node bench/dist/peers.js', ...process.argv.slice(2)].join(' ');
     if (options.write) say(`written: ${writePage({ machine, command, text, date: new Date() })}`);
-    return problems.length > 0 || verdicts.some((verdict) => verdict.met === false) ? 1 : 0;
+    // Small sizes prove that it works and nothing else.
+    const missed = !options.quick && verdicts.some((verdict) => verdict.met === false);
+    return problems.length > 0 || missed ? 1 : 0;
   } finally {
     await platform.stop();
   }

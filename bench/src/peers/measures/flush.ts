@@ -4,8 +4,9 @@ import type { Measured } from '../sample.ts';
 import { type Bench, type Session, withSession } from '../session.ts';
 import type { SystemName } from '../system.ts';
 
-/** A system that lost its jobs begins nothing more: after this long without a job it is left alone, ms. */
-const GIVE_UP_MS = 40_000;
+/** Without a job for so long: nothing will come any more, ms; when the store has none left either, much sooner. */
+const GIVE_UP_MS = 60_000;
+const QUIET_MS = 3_000;
 const LOOK_EVERY_MS = 5;
 
 /** FLUSHALL in the middle of a backlog: how long nothing runs, and what is never run. */
@@ -42,7 +43,10 @@ async function watchRecovery(session: Session, flushedAt: number, all: number) {
   let seen = session.handled();
   while (session.handled() < all && monotonicMs() - changedAt < GIVE_UP_MS) {
     await wait(LOOK_EVERY_MS);
-    if (session.handled() === seen) continue;
+    if (session.handled() === seen) {
+      if (monotonicMs() - changedAt > QUIET_MS && (await session.store.isEmpty())) break;
+      continue;
+    }
     const now = monotonicMs();
     if (now - changedAt > longest) {
       longest = now - changedAt;
