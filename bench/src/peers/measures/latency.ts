@@ -9,6 +9,8 @@ const PAUSE_MS = 15;
 /** One at a time, nothing else going on: from the call to the handler's first line. */
 export function idle(bench: Bench, system: SystemName): Promise<Measured> {
   return withSession(bench, system, { consumers: 1, warmUp: 'noop' }, async (session) => {
+    // What emptying the store left to write must not be written during the measurement.
+    await session.store.settle();
     await session.start('noop');
     // The first ones still open connections and plan statements.
     await oneByOne(session, Math.ceil(bench.sizes.idle / 10));
@@ -33,6 +35,7 @@ async function oneByOne(session: Session, count: number): Promise<void> {
 export function atRates(bench: Bench, system: SystemName): Promise<Measured> {
   const { ratesPerSecond, rateSeconds } = bench.sizes;
   return withSession(bench, system, { consumers: 1, warmUp: 'noop' }, async (session) => {
+    await session.store.settle();
     await session.start('noop');
     const figures: Record<string, number> = {};
     const meter = session.meter();
