@@ -22,7 +22,7 @@ export interface Cli extends Terminal {
   print<T>(options: { json?: boolean }, value: T, text: (value: T) => string): void;
   /** A line on stderr. */
   tell(line: string): void;
-  withProducer<T>(work: (producer: Producer) => Promise<T>): Promise<T>;
+  withProducer<T>(work: (producer: Producer) => Promise<T>, options?: { copies: boolean }): Promise<T>;
   /** Registers a command's work: its result is the exit code, an error is one sentence on stderr. */
   run(command: Command, work: Work): Command;
 }

@@ -35,7 +35,7 @@ function createCli(terminal: Terminal, setExitCode: (code: ExitCode) => void): C
     print(options, value, text) {
       terminal.stdout.write(`${options.json ? JSON.stringify(value, null, 2) : text(value)}\n`);
     },
-    withProducer: (work) => withProducer(terminal.env, work),
+    withProducer: (work, options) => withProducer(terminal.env, work, options),
     run(command, work) {
       return command.option('--json', 'print machine-readable output on stdout').action(async (...args: unknown[]) => {
         // Commander hands over the arguments, the options and the command. An option that a parent command has too
@@ -55,7 +55,11 @@ function createCli(terminal: Terminal, setExitCode: (code: ExitCode) => void): C
   return cli;
 }
 
-async function withProducer<T>(env: Environment, work: (producer: Producer) => Promise<T>): Promise<T> {
+async function withProducer<T>(
+  env: Environment,
+  work: (producer: Producer) => Promise<T>,
+  options?: { copies: boolean },
+): Promise<T> {
   const servers = findServers(env);
   const producer = createProducer({
     databaseUrl: servers.databaseUrl,
@@ -64,6 +68,7 @@ async function withProducer<T>(env: Environment, work: (producer: Producer) => P
     catalogue: createCatalogue(jobs),
     log: pino({ level: env.LOG_LEVEL ?? 'error' }, pino.destination(2)),
     poolMax: 4,
+    ...options,
   });
   try {
     return await work(producer);

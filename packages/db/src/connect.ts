@@ -19,6 +19,8 @@ export interface PoolOptions {
   readonly transactionTimeoutMs?: number;
   /** How long a client that waits for a silent server waits, ms. Default: the statement timeout and 5 s. */
   readonly queryTimeoutMs?: number;
+  /** True: COPY is possible; each statement then waits for the answer to the one before. Default false: they are sent one behind the other. */
+  readonly copies?: boolean;
   /** Called for errors on idle connections. Without a listener Node would end the process. */
   readonly onIdleError?: (error: Error) => void;
 }
@@ -55,6 +57,8 @@ export function createPool(options: PoolOptions): pg.Pool {
     idle_in_transaction_session_timeout: Math.min(10_000, transactionTimeoutMs),
     lock_timeout: 5_000,
     timezone: 'UTC',
+    // What ns_ops sends is the platform's own, and plans well without its values; planning a pass takes longer than the pass.
+    ...(options.role === 'ns_ops' ? { plan_cache_mode: 'force_generic_plan' } : {}),
   };
   const pool = new pg.Pool({
     connectionString: options.url,
@@ -65,6 +69,7 @@ export function createPool(options: PoolOptions): pg.Pool {
     statement_timeout: statementTimeoutMs,
     query_timeout: options.queryTimeoutMs ?? statementTimeoutMs + 5_000,
     keepAlive: true,
+    pipeline: options.copies !== true,
     options: Object.entries(settings)
       .map(([name, value]) => `-c ${name}=${value}`)
       .join(' '),

@@ -7,14 +7,22 @@ export function isUuid(value: string): boolean {
   return UUID.test(value);
 }
 
-/** Begins a transaction that sees the rows of these tenants alone, in one round trip. */
-export async function beginAs(client: PoolClient, tenantIds: readonly string[]): Promise<void> {
+/** Errors: `TypeError` for an id that is no UUID, before anything is sent. */
+function beginStatement(tenantIds: readonly string[]): string {
   for (const id of tenantIds) {
     // The ids are put into the statement's text: anything but a UUID would be an injection.
     if (!isUuid(id)) throw new TypeError(`tenant id must be a UUID, got '${id}'`);
   }
-  await client.query(`BEGIN; SET LOCAL app.tenants = '${tenantIds.join(',')}'`);
+  return tenantIds.length === 0 ? 'BEGIN' : `BEGIN; SET LOCAL app.tenants = '${tenantIds.join(',')}'`;
 }
+
+/** Begins a transaction that sees the rows of these tenants alone, in one round trip. */
+export async function beginAs(client: PoolClient, tenantIds: readonly string[]): Promise<void> {
+  await client.query(beginStatement(tenantIds));
+}
+
+/** Hands over a statement that was sent and whose answer only the commit needs: the commit follows it at once, and fails if it did. */
+export type BeforeCommit = (statement: Promise<unknown>) => void;
 
 /**
  * Runs `work` in one transaction, as these tenants (none: a role that needs none, such as ns_ops); commits when it resolves, rolls
@@ -23,8 +31,9 @@ export async function beginAs(client: PoolClient, tenantIds: readonly string[]):
 export async function inTransaction<T>(
   pool: Pool,
   tenantIds: readonly string[],
-  work: (client: PoolClient) => Promise<T>,
+  work: (client: PoolClient, beforeCommit: BeforeCommit) => Promise<T>,
 ): Promise<T> {
+  const begin = beginStatement(tenantIds);
   const client = await pool.connect();
   let broken: Error | undefined;
   // Between checkout and release the pool does not listen: an 'error' without a listener would end the process.
@@ -32,12 +41,24 @@ export async function inTransaction<T>(
     broken = error;
   };
   client.on('error', onError);
+  const sent: Promise<unknown>[] = [];
+  const beforeCommit: BeforeCommit = (statement) => {
+    statement.catch(() => undefined);
+    sent.push(statement);
+  };
   try {
-    await beginAs(client, tenantIds);
-    const result = await work(client);
-    const { command } = await client.query('COMMIT');
-    // `work` caught an error of Postgres and went on: the transaction was lost, and Postgres says so only here.
-    if (command === 'ROLLBACK')
+    // On a pipelined connection it goes out with the first statement, in one round trip.
+    beforeCommit(client.query(begin));
+    const result = await work(client, beforeCommit).catch(async (error) => {
+      // What failed first says why.
+      await Promise.all(sent);
+      throw error;
+    });
+    const committed = client.query('COMMIT');
+    beforeCommit(committed);
+    await Promise.all(sent);
+    // A statement failed and its error was caught: the transaction was lost, and Postgres says so only here.
+    if ((await committed).command === 'ROLLBACK')
       throw new Error('the transaction was rolled back at its commit: a statement in it had failed');
     return result;
   } catch (error) {

@@ -108,7 +108,10 @@ export function createBroker(deps: { redis: Redis; namespace: string }) {
           };
         }),
       );
-      await queue(name).addBulk(jobs);
+      const [only] = jobs;
+      // A lone job needs no transaction around it: half the latency.
+      if (jobs.length === 1 && only !== undefined) await queue(name).add(only.name, only.data, only.opts);
+      else await queue(name).addBulk(jobs);
     },
 
     /** Makes dispatches that wait in Redis the next to start. */

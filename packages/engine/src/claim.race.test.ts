@@ -162,7 +162,7 @@ describe('a short run', () => {
     await asTenant(async (client) => {
       // The first worker had read the row, and comes back after the count.
       await countCrashes(ops, { dispatchId: dispatch.id, ids: dispatch.runs });
-      expect(await claimShort(client, dispatch.id, dispatch.runs)).toEqual([]);
+      expect(await claimShort(client, 'tiny', dispatch.id)).toEqual([]);
       expect(await releaseDispatch(client, dispatch.id, dispatch.runs)).toBe(0);
     });
     expect(await find(dispatch.run)).toMatchObject({ status: 'queued', crashes: 1 });

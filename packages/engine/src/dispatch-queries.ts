@@ -30,7 +30,12 @@ SELECT
     SELECT j.job, max(j.version::integer) AS version FROM ops.workers w, jsonb_each_text(w.jobs) AS j(job, version)
     WHERE NOT w.stopping AND w.slots ? $1 AND w.heartbeat_at > clock_timestamp() - interval '${WORKER_SILENCE_SECONDS} seconds' GROUP BY j.job) v) AS jobs,
   (SELECT coalesce(jsonb_object_agg(priority, n), '{}') FROM (
-    SELECT priority, count(DISTINCT dispatch_id) AS n FROM ops.open_runs WHERE queue = $1 AND state IN ('dispatched', 'running') GROUP BY priority) h) AS "inHand",
+    WITH RECURSIVE d AS (
+      (SELECT dispatch_id, priority FROM ops.open_runs WHERE queue = $1 AND dispatch_id IS NOT NULL ORDER BY dispatch_id LIMIT 1)
+      UNION ALL
+      SELECT next.dispatch_id, next.priority FROM d, LATERAL (
+        SELECT dispatch_id, priority FROM ops.open_runs WHERE queue = $1 AND dispatch_id > d.dispatch_id ORDER BY dispatch_id LIMIT 1) next
+    ) SELECT priority, count(*) AS n FROM d GROUP BY priority) h) AS "inHand",
   ARRAY(SELECT p FROM generate_series(1, 4) p WHERE EXISTS (
     SELECT 1 FROM ops.open_runs WHERE queue = $1 AND priority = p AND state = 'queued')) AS waiting,
   EXISTS (SELECT 1 FROM ops.pauses WHERE kind = 'queue' AND key = $1) AS "queuePaused",
@@ -145,7 +150,7 @@ export async function oldestOf(
     text: `SELECT ${CANDIDATE} FROM unnest($3::uuid[], $4::timestamptz[], $5::uuid[]) AS t(tenant_id, due_at, id) CROSS JOIN LATERAL (
         SELECT * FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND state = 'queued' AND o.tenant_id = t.tenant_id
           AND (o.due_at, o.id) > (t.due_at, t.id) AND ${isReadable('o', '$7')}${some ? ` AND ${hasRoom('o', '$8')}` : ''}
-        ORDER BY o.due_at, o.id LIMIT $6 FOR UPDATE SKIP LOCKED
+        ORDER BY o.due_at, o.id LIMIT $6
       ) r`,
     values: [
       queue,
@@ -210,7 +215,7 @@ export async function dispatchedTooLong(
   const { rows } = await client.query<{ dispatch_id: string }>({
     name: 'ns-dispatched-too-long',
     text: `SELECT o.dispatch_id FROM ops.open_runs o JOIN unnest($2::smallint[], $3::integer[]) AS b(priority, bound_ms) ON b.priority = o.priority
-      WHERE o.queue = $1 AND o.state = 'dispatched' AND o.due_at < clock_timestamp() - make_interval(secs => b.bound_ms / 1000.0)
+      WHERE o.queue = $1 AND o.dispatch_id IS NOT NULL AND o.state = 'dispatched' AND o.due_at < clock_timestamp() - make_interval(secs => b.bound_ms / 1000.0)
         AND o.dispatch_id <> ALL ($4::uuid[]) GROUP BY o.dispatch_id ORDER BY min(o.due_at) LIMIT $5`,
     values: [queue, [...bounds.keys()], [...bounds.values()], except, limit],
   });

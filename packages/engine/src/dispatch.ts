@@ -105,9 +105,11 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
       cursor = made.at(-1)?.[0]?.tenantId ?? cursor;
       const left = found.length >= each || candidates.length > made.flat().length;
       floors.set(queue, priority, found, new Set(made.flat().map((run) => run.id)), left);
-      more ||= left;
+      // As many tenants as there was room for: others may wait behind them.
+      const waiting = left || tenants.length >= room;
+      more ||= waiting;
       // Less urgent runs wait in Postgres while more urgent ones do: in Redis they could only be overtaken.
-      if (left) break;
+      if (waiting) break;
     }
     return { bundles, lifts: late.lifts, more: more || budget.waits || budget.refused, cursor };
   }
@@ -147,8 +149,14 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
   return async function pass(queue) {
     const limits = (await deps.limits?.(queue)) ?? null;
     return inTransaction(deps.ops, [], async (client) => {
-      if (!(await isOurTurn(client, queue))) return null;
-      const state = await readQueueState(client, queue);
+      // Sent together: one round trip. The state is read after the lock, since a connection answers in order.
+      // A dispatch that a crash of Postgres takes back is no loss: its runs are queued again, and its BullMQ job finds nothing to claim.
+      const [, ours, state] = await Promise.all([
+        client.query('SET LOCAL synchronous_commit = off'),
+        isOurTurn(client, queue),
+        readQueueState(client, queue),
+      ]);
+      if (!ours) return null;
       if (state.queuePaused || state.slots === 0 || state.waiting.length === 0) return NOTHING;
       const readable = Object.fromEntries(
         Object.entries(state.jobs).filter(([job]) => !state.pausedJobs.includes(job)),
@@ -199,20 +207,22 @@ function createFloors() {
       return known !== undefined && known.until > Date.now() ? known.floor : NO_FLOOR;
     },
     set(queue: string, priority: number, found: readonly Candidate[], taken: ReadonlySet<string>, left: boolean): void {
+      const last = new Map<string, Candidate | null>();
       const closed = new Set<string>();
       for (const run of found) {
-        const at = key(queue, priority, run.tenantId);
-        if (closed.has(at)) continue;
-        if (!left || !taken.has(run.id)) {
-          closed.add(at);
-          if (!left) floors.delete(at);
-          continue;
+        if (closed.has(run.tenantId)) continue;
+        if (left && taken.has(run.id)) last.set(run.tenantId, run);
+        else {
+          closed.add(run.tenantId);
+          if (!left) last.set(run.tenantId, null);
         }
+      }
+      const now = Date.now();
+      for (const [tenant, run] of last) {
+        const at = key(queue, priority, tenant);
         const until = floors.get(at)?.until ?? 0;
-        floors.set(at, {
-          floor: { dueAt: run.dueAt, id: run.id },
-          until: until > Date.now() ? until : Date.now() + FLOOR_MS,
-        });
+        if (run === null) floors.delete(at);
+        else floors.set(at, { floor: { dueAt: run.dueAt, id: run.id }, until: until > now ? until : now + FLOOR_MS });
       }
       if (floors.size > 10_000) floors.clear();
     },

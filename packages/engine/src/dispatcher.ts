@@ -64,8 +64,8 @@ export function createDispatcher(deps: {
         'Redis did not take the dispatches; their runs are queued again',
       );
       await deps.ops.query(
-        `UPDATE ops.open_runs SET state = 'queued', dispatch_id = NULL, dispatched_at = NULL WHERE dispatch_id = ANY ($1) AND state = 'dispatched'`,
-        [made.dispatches.map((dispatch) => dispatch.id)],
+        `UPDATE ops.open_runs SET state = 'queued', dispatch_id = NULL, dispatched_at = NULL WHERE queue = $1 AND dispatch_id = ANY ($2) AND state = 'dispatched'`,
+        [queue, made.dispatches.map((dispatch) => dispatch.id)],
       );
       return POLL_MS;
     }

@@ -29,9 +29,20 @@ export async function halve<Item, Result>(
     await client.query(`${UNDO_PART}; RELEASE SAVEPOINT part`);
     const [first] = items;
     if (items.length === 1 && first !== undefined) return { done: [], failed: [{ item: first, error }] };
-    const middle = items.length >> 1;
-    const left = await halve(client, items.slice(0, middle), work, rethrow);
-    const right = await halve(client, items.slice(middle), work, rethrow);
-    return { done: [...left.done, ...right.done], failed: [...left.failed, ...right.failed] };
+    return halves(client, items, work, rethrow);
   }
+}
+
+/** `halve`, where it is known that `work` throws for all items together. */
+export async function halves<Item, Result>(
+  client: SqlClient,
+  items: readonly Item[],
+  work: (items: readonly Item[]) => Promise<Result>,
+  rethrow: (error: unknown) => boolean = isPassing,
+): Promise<Halved<Item, Result>> {
+  if (items.length === 1) return halve(client, items, work, rethrow);
+  const middle = items.length >> 1;
+  const left = await halve(client, items.slice(0, middle), work, rethrow);
+  const right = await halve(client, items.slice(middle), work, rethrow);
+  return { done: [...left.done, ...right.done], failed: [...left.failed, ...right.failed] };
 }

@@ -8,7 +8,7 @@ const COLUMNS = `id, tenant_id, job, input_version, queue, priority, state, due_
 // A run whose idempotency key is taken, or whose tenant has an open run of the same unique key, is left out: the caller looks up which.
 const INSERT = `
 WITH given AS (
-  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::smallint[], $5::text[], $6::smallint[], $7::ops.run_state[], $8::timestamptz[],
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::smallint[], $5::text[], $6::smallint[], $7::text[], $8::timestamptz[],
     $9::text[], $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::timestamptz[], $15::date[], $16::text[], $17::jsonb[], $18::jsonb[],
     $19::text[], $20::text[], $21::bytea[])
     AS g(${COLUMNS}, principal, key, body_sha256)
@@ -30,8 +30,62 @@ WITH given AS (
 )
 SELECT id, state FROM made`;
 
+const PLAIN = `
+WITH made AS (
+  INSERT INTO ops.open_runs (id, tenant_id, job, input_version, queue, priority, state, due_at, actor, options, input)
+  SELECT g.id, g.tenant_id, $3, $4::smallint, $5, g.priority, 'queued', clock_timestamp(), $6, $7::jsonb, g.input
+  FROM ROWS FROM (unnest(string_to_array($1, ',')::uuid[]), unnest(string_to_array($2, ',')::uuid[]), unnest($8::smallint[]), jsonb_array_elements($9::jsonb))
+    AS g(id, tenant_id, priority, input)
+  RETURNING id, tenant_id
+), audited AS (
+  INSERT INTO ops.audit_log (tenant_id, actor, action, run_id, details)
+  SELECT tenant_id, $6, 'run.accepted', id, $10::jsonb FROM made
+)
+SELECT count(*) FROM made`;
+
+function isPlain(run: NewRun, first: NewRun): boolean {
+  return (
+    run.job === first.job &&
+    run.actor === first.actor &&
+    run.options === first.options &&
+    run.inputVersion === first.inputVersion &&
+    run.state === 'queued' &&
+    run.dueAt === null &&
+    run.uniqueKey === null &&
+    run.triggerId === null &&
+    run.retryOf === null &&
+    run.replayOf === null &&
+    run.afterJob === null &&
+    run.blockedUntil === null &&
+    run.tickDate === null &&
+    run.idempotency === null
+  );
+}
+
+async function insertPlain(
+  client: SqlClient,
+  runs: readonly NewRun[],
+  first: NewRun,
+): Promise<Map<string, NewRun['state']>> {
+  await namedQuery(client, 'ns-insert-plain', PLAIN, [
+    runs.map((r) => r.id).join(','),
+    runs.map((r) => r.tenantId).join(','),
+    first.job,
+    first.inputVersion,
+    first.queue,
+    first.actor,
+    first.options,
+    `{${runs.map((r) => r.priority).join(',')}}`,
+    `[${runs.map((r) => r.input).join(',')}]`,
+    JSON.stringify({ job: first.job }),
+  ]);
+  return new Map(runs.map((run) => [run.id, 'queued']));
+}
+
 /** Inserts runs and their audit rows in one statement. Resolves to id → state of those that were inserted. */
 export async function insertRuns(client: SqlClient, runs: readonly NewRun[]): Promise<Map<string, NewRun['state']>> {
+  const [first] = runs;
+  if (first !== undefined && runs.every((run) => isPlain(run, first))) return insertPlain(client, runs, first);
   const column = <T>(pick: (run: NewRun) => T): T[] => runs.map(pick);
   const rows = await namedQuery<{ id: string; state: NewRun['state'] }>(client, 'ns-insert-runs', INSERT, [
     column((r) => r.id),

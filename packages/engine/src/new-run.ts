@@ -56,6 +56,25 @@ export interface NewRunParts {
   readonly idempotency?: NewRun['idempotency'] | undefined;
 }
 
+let lastOptions: RunOptions | null = null;
+let lastJson = '';
+
+/** Runs that come together have the same options. */
+function optionsJson({ batchSize, batchDelayMs, timeoutMs, dryRun, ...rest }: RunOptions): string {
+  const same =
+    lastOptions !== null &&
+    Object.keys(rest).length === 0 &&
+    lastOptions.batchSize === batchSize &&
+    lastOptions.batchDelayMs === batchDelayMs &&
+    lastOptions.timeoutMs === timeoutMs &&
+    lastOptions.dryRun === dryRun;
+  if (!same) {
+    lastOptions = { ...rest, batchSize, batchDelayMs, timeoutMs, dryRun } as RunOptions;
+    lastJson = JSON.stringify(lastOptions);
+  }
+  return lastJson;
+}
+
 /** Errors: `InvalidInputError` naming each field. */
 export function newRun(parts: NewRunParts): NewRun {
   const { job } = parts;
@@ -88,7 +107,7 @@ export function newRun(parts: NewRunParts): NewRun {
     blockedUntil: parts.after?.until ?? null,
     tickDate: parts.tickDate ?? null,
     actor: parts.actor,
-    options: JSON.stringify(parts.options),
+    options: optionsJson(parts.options),
     input,
     idempotency: parts.idempotency ?? null,
   };

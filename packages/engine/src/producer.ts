@@ -29,6 +29,8 @@ export interface ProducerOptions {
   readonly log: Logger;
   /** Connections of each of its two pools at most. */
   readonly poolMax?: number;
+  /** Its pools can COPY: for imports. */
+  readonly copies?: boolean;
 }
 
 export interface Producer {
@@ -101,6 +103,7 @@ export function createProducer(options: ProducerOptions): Producer {
   const limits = {
     max,
     onIdleError,
+    copies: options.copies ?? false,
     statementTimeoutMs: ANSWER_MS,
     queryTimeoutMs: ANSWER_MS,
     transactionTimeoutMs: 10_000,

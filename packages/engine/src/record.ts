@@ -24,7 +24,7 @@ export interface End extends Held {
 
 const END = `
 WITH given AS (
-  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::ops.run_outcome[], $5::jsonb[], $6::text[], $7::text[], $8::integer[])
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::text[], $5::jsonb[], $6::text[], $7::text[], $8::integer[])
     AS g(id, dispatch_id, fence, outcome, result, error_class, error_message, duration_ms)
 ), ended AS (
   DELETE FROM ops.open_runs o USING given g
@@ -79,6 +79,59 @@ export async function endRuns(
   const mended = rows.filter((row) => row.replay_of !== null && row.outcome.startsWith('completed'));
   if (mended.length > 0) await client.query(MENDED, [mended.map((row) => row.id), mended.map((row) => row.replay_of)]);
   return new Set(rows.map((row) => row.id));
+}
+
+const END_CLEAN = `
+WITH ended AS (
+  DELETE FROM ops.open_runs WHERE queue = $1 AND dispatch_id = $2
+  RETURNING id, tenant_id, job, input_version, queue, priority, attempt, crashes, due_at, accepted_at, started_at, trigger_id, parent_id, retry_of,
+    replay_of, stale_inputs, tick_date, actor, options, input, clock_timestamp() AS ended_at
+), history AS (
+  INSERT INTO ops.runs (id, tenant_id, job, input_version, queue, priority, outcome, attempts, crashes, due_at, accepted_at, started_at,
+    ended_at, duration_ms, bundle_size, worker, trigger_id, parent_id, retry_of, replay_of, stale_inputs, tick_date, actor, options)
+  SELECT id, tenant_id, job, input_version, queue, priority, 'completed', attempt, crashes, due_at, accepted_at,
+    coalesce(started_at, ended_at - make_interval(secs => $3::integer / 1000.0)), ended_at, $3::integer, $5, $4, trigger_id, parent_id, retry_of, replay_of,
+    stale_inputs, tick_date, actor, options
+  FROM ended
+), payload AS (
+  INSERT INTO ops.run_payloads (run_id, tenant_id, input, result)
+  SELECT id, tenant_id, input, $7::jsonb -> id::text FROM ended WHERE input <> '{}' OR $7::jsonb ? id::text
+), audited AS (
+  INSERT INTO ops.audit_log (tenant_id, actor, action, run_id, details)
+  SELECT tenant_id, 'worker:' || $4, 'run.ended', id, $6::jsonb FROM ended
+)
+SELECT 1 / (count(*) = $8::integer)::integer FROM ended`;
+
+/** A dispatch whose runs all completed, in the transaction that claimed them. */
+export interface CleanEnd {
+  readonly queue: string;
+  readonly dispatchId: string;
+  readonly job: string;
+  readonly runs: number;
+  readonly durationMs: number;
+  /** By run id; those without are left out. */
+  readonly results: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * `endRuns` for the usual case, in a third of the time: what the runs have in common is sent once, and they are found by their dispatch.
+ * Errors: `division_by_zero`, from Postgres so that a commit may follow at once: not as many rows would have ended as were claimed.
+ */
+export async function endClean(
+  client: SqlClient,
+  end: CleanEnd,
+  by: { worker: string; bundleSize: number },
+): Promise<void> {
+  await namedQuery(client, 'ns-end-clean', END_CLEAN, [
+    end.queue,
+    end.dispatchId,
+    end.durationMs,
+    by.worker,
+    by.bundleSize,
+    JSON.stringify({ job: end.job, outcome: 'completed' }),
+    Object.keys(end.results).length === 0 ? null : JSON.stringify(end.results),
+    end.runs,
+  ]);
 }
 
 export interface Retry extends Held {
@@ -216,15 +269,16 @@ export function readDispatch(client: SqlClient, dispatchId: string, ids: readonl
 /** Short runs: the row lock is the claim and lasts until the transaction ends. In id order, so that two bundles cannot deadlock. */
 export function claimShort(
   client: SqlClient,
+  queue: string,
   dispatchId: string,
-  ids: readonly string[],
-): Promise<(ClaimedRun & { now: Date })[]> {
+): Promise<(ClaimedRun & { now: number })[]> {
   return namedQuery(
     client,
     'ns-claim-short',
-    `SELECT ${CLAIMED}, clock_timestamp() AS now FROM ops.open_runs
-     WHERE id = ANY ($1) AND dispatch_id = $2 AND state = 'dispatched' AND due_at <= clock_timestamp() ORDER BY id FOR UPDATE`,
-    [ids, dispatchId],
+    `SELECT id, dispatch_id AS "dispatchId", fence, tenant_id AS "tenantId", input_version AS "inputVersion", priority, attempt, input,
+       (extract(epoch FROM statement_timestamp()) * 1000)::float8 AS now FROM ops.open_runs
+     WHERE queue = $1 AND dispatch_id = $2 AND state = 'dispatched' AND due_at <= clock_timestamp() ORDER BY id FOR UPDATE`,
+    [queue, dispatchId],
   );
 }
 

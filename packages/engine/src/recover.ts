@@ -125,7 +125,7 @@ export async function emptiedRedis(
     if (locked.rows[0]?.incarnation !== known) return null;
     const back = await client.query<{ queue: string }>(
       `UPDATE ops.open_runs SET state = 'queued', dispatch_id = NULL, dispatched_at = NULL WHERE id IN (
-         SELECT id FROM ops.open_runs WHERE state = 'dispatched' ORDER BY id FOR UPDATE SKIP LOCKED) RETURNING queue`,
+         SELECT id FROM ops.open_runs WHERE dispatch_id IS NOT NULL AND state = 'dispatched' ORDER BY id FOR UPDATE SKIP LOCKED) RETURNING queue`,
     );
     const next = await client.query<{ incarnation: string }>(
       'UPDATE ops.broker SET incarnation = gen_random_uuid(), changed_at = clock_timestamp() RETURNING incarnation',
@@ -142,7 +142,7 @@ export async function emptiedRedis(
 /** Dispatched rows older than 15 s whose BullMQ job is gone or finished. */
 async function lostDispatches(deps: RecoverDeps): Promise<void> {
   const { rows } = await deps.ops.query<{ queue: string; dispatch_id: string }>(
-    `SELECT queue, dispatch_id FROM ops.open_runs WHERE state = 'dispatched' AND dispatched_at < clock_timestamp() - interval '${LOST_AFTER_SECONDS} seconds'
+    `SELECT queue, dispatch_id FROM ops.open_runs WHERE dispatch_id IS NOT NULL AND state = 'dispatched' AND dispatched_at < clock_timestamp() - interval '${LOST_AFTER_SECONDS} seconds'
      GROUP BY queue, dispatch_id ORDER BY min(dispatched_at) LIMIT $1`,
     [LOOKED_FOR],
   );
@@ -152,8 +152,8 @@ async function lostDispatches(deps: RecoverDeps): Promise<void> {
     if (gone.length === 0) continue;
     const { rowCount } = await deps.ops.query(
       `UPDATE ops.open_runs SET state = 'queued', dispatch_id = NULL, dispatched_at = NULL WHERE id IN (
-         SELECT id FROM ops.open_runs WHERE dispatch_id = ANY ($1) AND state = 'dispatched' ORDER BY id FOR UPDATE SKIP LOCKED)`,
-      [gone],
+         SELECT id FROM ops.open_runs WHERE queue = $2 AND dispatch_id = ANY ($1) AND state = 'dispatched' ORDER BY id FOR UPDATE SKIP LOCKED)`,
+      [gone, queue],
     );
     if (rowCount) deps.log.warn({ queue, runs: rowCount }, 'dispatches were lost: their runs are queued again');
     deps.wake([queue]);

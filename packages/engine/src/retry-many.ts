@@ -56,7 +56,7 @@ interface EndedRow {
 const FIND = `
 SELECT r.id, r.tenant_id, r.job, r.priority, r.options, r.tick_date::text, coalesce(p.input, '{}') AS input
 FROM ops.runs r LEFT JOIN ops.run_payloads p ON p.run_id = r.id
-WHERE r.outcome = $1::ops.run_outcome AND r.outcome <> 'completed' AND r.parent_id IS NULL AND r.job = ANY ($2)
+WHERE r.outcome = $1 AND r.outcome <> 'completed' AND r.parent_id IS NULL AND r.job = ANY ($2)
   AND ($3::uuid IS NULL OR r.tenant_id = $3)
   AND ($4::text IS NULL OR r.tenant_id IN (SELECT t.id FROM ops.tenants t WHERE t.slug = $4 OR t.id::text = $4))
   AND r.id >= $5::uuid AND ($6::uuid IS NULL OR r.id < $6)

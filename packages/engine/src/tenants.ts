@@ -25,19 +25,29 @@ export interface Tenants {
 
 /** Reads tenants as the platform; remembers what it found for 10 s. */
 export function createTenants(ops: Pick<Pool, 'query'>): Tenants {
-  const remembered = new Map<string, { row: TenantRow; until: number }>();
+  const remembered = new Map<string, { row: Promise<TenantRow | null>; until: number }>();
 
-  async function find(key: string, where: string, values: unknown[]): Promise<TenantRow | null> {
-    const known = remembered.get(key);
-    if (known !== undefined && known.until > Date.now()) return known.row;
+  async function read(where: string, values: unknown[]): Promise<TenantRow | null> {
     const { rows } = await ops.query<TenantRow>(
       `SELECT id, slug, name, zone, system, kind FROM ops.tenants WHERE ${where} LIMIT 2`,
       values,
     );
-    const row = rows.length === 1 ? (rows[0] ?? null) : null;
+    return rows.length === 1 ? (rows[0] ?? null) : null;
+  }
+
+  /** Whoever asks while somebody reads waits for the same answer: a thousand requests at once are one query. */
+  function find(key: string, where: string, values: unknown[]): Promise<TenantRow | null> {
+    const known = remembered.get(key);
+    if (known !== undefined && known.until > Date.now()) return known.row;
     if (remembered.size >= MEMORY_ROWS) remembered.clear();
-    if (row !== null) remembered.set(key, { row, until: Date.now() + MEMORY_MS });
-    return row;
+    const entry = { row: read(where, values), until: Date.now() + MEMORY_MS };
+    remembered.set(key, entry);
+    const forget = () => {
+      if (remembered.get(key) === entry) remembered.delete(key);
+    };
+    // Neither an error nor an unknown name is remembered.
+    entry.row.then((row) => row === null && forget(), forget);
+    return entry.row;
   }
 
   async function byName(job: DefinedJob, idOrSlug: string): Promise<TenantRow | null> {

@@ -25,25 +25,28 @@ export function importCommand(program: Command, cli: Cli): void {
   cli.run(command, async (tableName: string, file: string, flags: Flags) => {
     checkTable(tableName);
     const stream = await openFile(cli, file);
-    return cli.withProducer(async (producer) => {
-      const system = tableName.split('.')[0] ?? '';
-      const tenant = await findTenant(producer, flags.tenant, system);
-      const result = await importCsv({ pool: producer.pools.app, table: tableName, tenantId: tenant.id, stream });
-      await producer.appendAudit({
-        tenantId: tenant.id,
-        actor: cli.actor,
-        action: result.errors.length === 0 ? 'rows.imported' : 'import.refused',
-        details: { table: tableName, rows: result.imported, problems: result.errors.length },
-      });
-      for (const problem of result.errors)
-        cli.tell(`line ${problem.line}${problem.column ? `, ${problem.column}` : ''}: ${problem.reason}`);
-      cli.print(flags, result, () =>
-        result.errors.length === 0
-          ? `${result.imported.toLocaleString('en-US')} rows imported into ${tableName} of ${tenant.slug}.`
-          : 'Nothing was imported: mend the lines above and import the file again.',
-      );
-      return result.errors.length === 0 ? EXIT.ok : EXIT.failed;
-    });
+    return cli.withProducer(
+      async (producer) => {
+        const system = tableName.split('.')[0] ?? '';
+        const tenant = await findTenant(producer, flags.tenant, system);
+        const result = await importCsv({ pool: producer.pools.app, table: tableName, tenantId: tenant.id, stream });
+        await producer.appendAudit({
+          tenantId: tenant.id,
+          actor: cli.actor,
+          action: result.errors.length === 0 ? 'rows.imported' : 'import.refused',
+          details: { table: tableName, rows: result.imported, problems: result.errors.length },
+        });
+        for (const problem of result.errors)
+          cli.tell(`line ${problem.line}${problem.column ? `, ${problem.column}` : ''}: ${problem.reason}`);
+        cli.print(flags, result, () =>
+          result.errors.length === 0
+            ? `${result.imported.toLocaleString('en-US')} rows imported into ${tableName} of ${tenant.slug}.`
+            : 'Nothing was imported: mend the lines above and import the file again.',
+        );
+        return result.errors.length === 0 ? EXIT.ok : EXIT.failed;
+      },
+      { copies: true },
+    );
   });
 }
 

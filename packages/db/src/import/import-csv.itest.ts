@@ -194,7 +194,7 @@ describe('a wrong file changes nothing and says where', () => {
 
 test('100,000 rows with one bad one leave nothing; without it they are all there, whatever limits the pool has', async () => {
   const limits = { statementTimeoutMs: 1_500, transactionTimeoutMs: 1_500, queryTimeoutMs: 1_500 };
-  const pool = createPool({ url: database.adminUrl, role: 'ns_app', max: 1, name: 'hurried', ...limits });
+  const pool = createPool({ url: database.adminUrl, role: 'ns_app', max: 1, name: 'hurried', copies: true, ...limits });
   onTestFinished(() => pool.end());
   const load = (stream: Readable) => importCsv({ pool, table: 'gym.visits', tenantId: gym, stream });
   const rows = function* (bad: boolean) {

@@ -31,7 +31,7 @@ export async function cloneTestDatabase(): Promise<TestDatabase> {
   const admin = new pg.Pool({ connectionString: adminUrl, max: 2 });
   // `end` resolves before its sockets are closed: dropping the database may still meet one.
   admin.on('error', () => undefined);
-  const app = createPool({ url: adminUrl, role: 'ns_app', max: 3, name: 'test' });
+  const app = createPool({ url: adminUrl, role: 'ns_app', max: 3, name: 'test', copies: true });
   return {
     adminUrl,
     admin,

@@ -22,14 +22,6 @@ import {
  */
 export const opsSchema = pgSchema('ops');
 
-export const runState = opsSchema.enum('run_state', ['blocked', 'scheduled', 'queued', 'dispatched', 'running']);
-export const runOutcome = opsSchema.enum('run_outcome', [
-  'completed',
-  'completed_with_item_errors',
-  'failed',
-  'cancelled',
-]);
-
 const bytea = customType<{ data: Buffer }>({ dataType: () => 'bytea' });
 /** Id of a transaction, 64 bits and never reused; as decimal text. */
 const xid8 = customType<{ data: string }>({ dataType: () => 'xid8' });
@@ -67,7 +59,7 @@ export const openRuns = opsSchema.table('open_runs', {
   queue: text('queue').notNull(),
   /** 1 (CRITICAL) to 4 (LOW). */
   priority: smallint('priority').notNull(),
-  state: runState('state').notNull(),
+  state: text('state').notNull(),
   attempt: smallint('attempt').notNull().default(1),
   crashes: smallint('crashes').notNull().default(0),
   fence: count('fence'),
@@ -110,7 +102,7 @@ export const runs = opsSchema.table('runs', {
   inputVersion: smallint('input_version').notNull(),
   queue: text('queue').notNull(),
   priority: smallint('priority').notNull(),
-  outcome: runOutcome('outcome').notNull(),
+  outcome: text('outcome').notNull(),
   attempts: smallint('attempts').notNull(),
   crashes: smallint('crashes').notNull().default(0),
   dueAt: at('due_at').notNull(),
@@ -263,6 +255,11 @@ export const idempotencyKeys = opsSchema.table(
   (table) => [primaryKey({ columns: [table.principal, table.tenantId, table.key] })],
 );
 
+const NO_UUID = `decode(repeat('00', 16), 'hex')`;
+const AUDIT_ROW_HASH = `sha256(int8send(seq) || timestamptz_send(at) || xid8send(tx) || coalesce(uuid_send(tenant_id), ${NO_UUID})
+  || coalesce(uuid_send(run_id), ${NO_UUID}) || int4send(length(actor)) || int4send(length(action))
+  || replace(actor || action, '\\', '\\\\')::bytea || coalesce(jsonb_send(details), ''))`;
+
 /** Append-only. */
 export const auditLog = opsSchema.table(
   'audit_log',
@@ -275,9 +272,8 @@ export const auditLog = opsSchema.table(
     action: text('action').notNull(),
     runId: uuid('run_id'),
     details: jsonb('details'),
-    rowHash: bytea('row_hash').generatedAlwaysAs(
-      sql`sha256(ops.audit_bytes(seq, at, tx, tenant_id, actor, action, run_id, details))`,
-    ),
+    /** SHA-256 of the row's bytes; which and in what order stands in migration 0005. */
+    rowHash: bytea('row_hash').generatedAlwaysAs(sql.raw(AUDIT_ROW_HASH)),
   },
   (table) => [primaryKey({ columns: [table.at, table.seq] })],
 );

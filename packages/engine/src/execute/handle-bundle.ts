@@ -1,15 +1,16 @@
 import type { PoolClient } from '@nightshift/db';
 import type { DefinedJob, RequestContext, RequestJob, RequestResult, RequestRun } from '../define-job.ts';
 import { DeadlineExceededError, PermanentError, SnoozeError } from '../errors.ts';
-import { halve, UNDO_PART } from '../halve.ts';
+import { halve, halves, UNDO_PART } from '../halve.ts';
 import { type Outcome, thrownOutcome } from '../outcome.ts';
 import type { ClaimedRun } from '../record.ts';
 import { runInput } from '../run-input.ts';
 import { storableJson } from '../storable.ts';
+import { isPassing } from '../store-errors.ts';
 import { type ExecuteDeps, lazyDb, lend } from './execution.ts';
 import { orAborted, type Stopper } from './signals.ts';
 
-export type Claimed = ClaimedRun & { now: Date };
+export type Claimed = ClaimedRun & { now: number };
 
 /** A run of the bundle with what became of this try at it. */
 export interface Attempt {
@@ -17,20 +18,49 @@ export interface Attempt {
   readonly outcome: Outcome;
 }
 
-/** Each run's outcome; a run whose handler throws is found by halving and fails alone. */
+/** What a call of the handler has shown; its transaction is to be rolled back and made again with this. */
+export class TriedError extends Error {
+  override readonly name = 'TriedError';
+  /** Outcomes that are known, by run. */
+  readonly outcomes: ReadonlyMap<string, Outcome>;
+  /** True when the call threw, and any of the runs may be the one. */
+  readonly threw: boolean;
+  constructor(outcomes: ReadonlyMap<string, Outcome>, threw: boolean) {
+    super('the bundle is to be handled again');
+    this.outcomes = outcomes;
+    this.threw = threw;
+  }
+}
+
+/** A bundle in hand: its job, connection, limits in time. */
+export interface InHand {
+  readonly job: DefinedJob<RequestJob>;
+  readonly client: PoolClient;
+  readonly stopper: Stopper;
+  readonly timeoutMs: number;
+}
+
+/**
+ * Each run's outcome. Without `tried` all runs are handled in one call, with no savepoint: the usual case. With it, inside savepoints: a run
+ * whose handler throws is found by halving and fails alone.
+ * Errors: `TriedError` when the call without savepoints left something to undo.
+ */
 export async function handleBundle(
   deps: ExecuteDeps,
-  job: DefinedJob<RequestJob>,
-  client: PoolClient,
+  hand: InHand,
   rows: readonly Claimed[],
-  stopper: Stopper,
-  timeoutMs: number,
+  tried: TriedError | null,
 ): Promise<Attempt[]> {
   const attempts: Attempt[] = [];
   const runs: Readable[] = [];
   for (const row of rows) {
+    const known = tried?.outcomes.get(row.id);
+    if (known !== undefined) {
+      attempts.push({ run: row, outcome: known });
+      continue;
+    }
     try {
-      const input = runInput(job, row.input, row.inputVersion);
+      const input = runInput(hand.job, row.input, row.inputVersion);
       runs.push({ row, run: { runId: row.id, tenantId: row.tenantId, input, attempt: row.attempt } });
     } catch (error) {
       attempts.push({ run: row, outcome: { kind: 'failed', error } });
@@ -38,20 +68,50 @@ export async function handleBundle(
   }
   const [first] = rows;
   if (runs.length === 0 || first === undefined) return attempts;
-  const lent = lend(client);
-  const context = await requestContext(deps, job, lent.client, first, stopper);
-  const halved = await halve(client, runs, (part) => handlePart(job, client, context, stopper, part)).finally(
-    lent.takeBack,
-  );
-  for (const { result } of halved.done) attempts.push(...result);
-  for (const { item, error } of halved.failed) {
-    const timedOut = stopper.reason === 'timeout';
-    const outcome: Outcome = timedOut
-      ? { kind: 'timeout', error: new DeadlineExceededError(timeoutMs) }
-      : thrownOutcome(error);
-    attempts.push({ run: item.row, outcome: stopper.reason === 'shutdown' ? { kind: 'interrupted' } : outcome });
+  const lent = lend(hand.client);
+  try {
+    const context = await requestContext(deps, hand.job, lent.client, first, hand.stopper);
+    const handled = tried === null ? handleWhole(hand, context, runs) : handleParts(hand, context, runs, tried.threw);
+    attempts.push(...(await handled));
+    return attempts;
+  } finally {
+    lent.takeBack();
   }
-  return attempts;
+}
+
+async function handleWhole(hand: InHand, context: RequestContext, runs: readonly Readable[]): Promise<Attempt[]> {
+  try {
+    const attempts = await callOnce(hand, context, runs);
+    const bad = attempts.filter((attempt) => attempt.outcome.kind !== 'completed');
+    if (bad.length === 0) return attempts;
+    throw new TriedError(new Map(bad.map(({ run, outcome }) => [run.id, outcome])), false);
+  } catch (error) {
+    if (error instanceof TriedError || isPassing(error)) throw error;
+    // Of one run, or of a call that was stopped, it is known whose error it is.
+    const shared = runs.length === 1 || hand.stopper.deadline.aborted || hand.stopper.reason === 'shutdown';
+    const outcome = outcomeOf(error, hand);
+    throw new TriedError(new Map(shared ? runs.map(({ row }) => [row.id, outcome]) : []), true);
+  }
+}
+
+async function handleParts(
+  hand: InHand,
+  context: RequestContext,
+  runs: readonly Readable[],
+  threw: boolean,
+): Promise<Attempt[]> {
+  const work = (part: readonly Readable[]) => handlePart(hand, context, part);
+  const halved = threw ? await halves(hand.client, runs, work) : await halve(hand.client, runs, work);
+  return [
+    ...halved.done.flatMap(({ result }) => result),
+    ...halved.failed.map(({ item, error }) => ({ run: item.row, outcome: outcomeOf(error, hand) })),
+  ];
+}
+
+function outcomeOf(error: unknown, { stopper, timeoutMs }: InHand): Outcome {
+  if (stopper.reason === 'shutdown') return { kind: 'interrupted' };
+  if (stopper.reason === 'timeout') return { kind: 'timeout', error: new DeadlineExceededError(timeoutMs) };
+  return thrownOutcome(error);
 }
 
 async function requestContext(
@@ -64,7 +124,7 @@ async function requestContext(
   const tenant = await deps.tenants.byId(first.tenantId);
   const lazy = lazyDb(client);
   return {
-    now: first.now,
+    now: new Date(first.now),
     dryRun: false,
     signal: stopper.signal,
     log: deps.log.child({ job: job.name, tenant: tenant.slug }),
@@ -82,26 +142,29 @@ interface Readable {
   readonly run: RequestRun<unknown>;
 }
 
-/** One call of the handler. Runs that it calls failed or puts off leave nothing behind: the call is undone and made again for the others. */
-async function handlePart(
-  job: DefinedJob<RequestJob>,
-  client: PoolClient,
+/** One call of the handler: an outcome a run. */
+async function callOnce(
+  { job, stopper }: InHand,
   context: RequestContext,
-  stopper: Stopper,
   part: readonly Readable[],
 ): Promise<Attempt[]> {
+  stopper.deadline.throwIfAborted();
+  const call = job.handle(
+    context,
+    part.map((readable) => readable.run),
+  );
+  const results = checkedResults(part.length, await orAborted(call, stopper.deadline));
+  return part.map(({ row }, i) => ({ run: row, outcome: resultOutcome(results[i]) }));
+}
+
+/** Runs that the handler calls failed or puts off leave nothing behind: the call is undone and made again for the others. */
+async function handlePart(hand: InHand, context: RequestContext, part: readonly Readable[]): Promise<Attempt[]> {
   const failed: Attempt[] = [];
   for (let left = part; left.length > 0; ) {
-    stopper.deadline.throwIfAborted();
-    const call = job.handle(
-      context,
-      left.map((readable) => readable.run),
-    );
-    const results = checkedResults(left.length, await orAborted(call, stopper.deadline));
-    const attempts = left.map(({ row }, i) => ({ run: row, outcome: resultOutcome(results[i]) }));
+    const attempts = await callOnce(hand, context, left);
     const bad = attempts.filter((attempt) => attempt.outcome.kind !== 'completed');
     if (bad.length === 0) return [...attempts, ...failed];
-    await client.query(UNDO_PART);
+    await hand.client.query(UNDO_PART);
     failed.push(...bad);
     left = left.filter((_, i) => attempts[i]?.outcome.kind === 'completed');
   }

@@ -1,4 +1,4 @@
-import { inTransaction, type PoolClient } from '@nightshift/db';
+import { type BeforeCommit, inTransaction, type PoolClient } from '@nightshift/db';
 import type { DefinedJob, RequestJob, RequestRun } from '../define-job.ts';
 import { DeadlineExceededError } from '../errors.ts';
 import { judge, type Outcome, thrownOutcome, type Verdict } from '../outcome.ts';
@@ -6,6 +6,7 @@ import {
   type ClaimedRun,
   claimShort,
   type End,
+  endClean,
   endRuns,
   type Retry,
   readDispatch,
@@ -18,7 +19,7 @@ import { runInput } from '../run-input.ts';
 import type { RunStatus } from '../run-status.ts';
 import { isPassing } from '../store-errors.ts';
 import { type Dispatch, type ExecuteDeps, policyOf, untilStored } from './execution.ts';
-import { type Attempt, handleBundle } from './handle-bundle.ts';
+import { type Attempt, handleBundle, TriedError } from './handle-bundle.ts';
 import { createStopper, orAborted, type Stopper } from './signals.ts';
 
 /** Class of the error a lone run failed with for good, for Bull Board's failed tab; null otherwise. */
@@ -46,17 +47,24 @@ export async function executeShort(deps: ExecuteDeps, dispatch: Dispatch): Promi
       await giveBack(deps, dispatch, dispatch.runs);
       return NOTHING;
     }
-    const transact = (outcome: Outcome | null) =>
+    const transact = (known: TriedError | Outcome | null) =>
       untilStored(
-        () => inOneTransaction(deps, job, dispatch, stopper, outcome, startedAt),
+        () => inOneTransaction(deps, job, dispatch, stopper, known, startedAt),
         (_error, tries) => tries >= STORE_TRIES,
       );
+    if (early !== null) return await transact(early);
     try {
-      return await transact(early);
+      return await transact(null);
     } catch (error) {
-      if (isPassing(error) || early !== null) throw error;
-      // What the runs did cannot be committed (a deferred constraint): without a verdict they would be handed out for ever.
-      return await transact({ kind: 'failed', error });
+      if (isPassing(error)) throw error;
+      const tried = error instanceof TriedError ? error : new TriedError(new Map(), true);
+      try {
+        return await transact(tried);
+      } catch (again) {
+        if (isPassing(again)) throw again;
+        // What the runs did cannot be committed (a deferred constraint): without a verdict they would be handed out for ever.
+        return await transact({ kind: 'failed', error: again });
+      }
     }
   } finally {
     stopper.dispose();
@@ -115,11 +123,11 @@ async function inOneTransaction(
   job: DefinedJob<RequestJob>,
   dispatch: Dispatch,
   stopper: Stopper,
-  early: Outcome | null,
+  known: TriedError | Outcome | null,
   startedAt: number,
 ): Promise<ShortReport> {
-  const written = await inTransaction(deps.app, [dispatch.tenantId], async (client) => {
-    const claimed = await claimShort(client, dispatch.id, dispatch.runs);
+  const written = await inTransaction(deps.app, [dispatch.tenantId], async (client, beforeCommit) => {
+    const claimed = await claimShort(client, job.queue, dispatch.id);
     const ours = claimed.filter((row) => row.inputVersion <= job.inputVersion);
     if (ours.length < claimed.length) {
       const newer = claimed.filter((row) => row.inputVersion > job.inputVersion);
@@ -130,12 +138,17 @@ async function inOneTransaction(
       );
     }
     if (ours.length === 0) return null;
+    const hand = { job, client, stopper, timeoutMs: dispatch.timeoutMs };
     const attempts =
-      early === null
-        ? await handleBundle(deps, job, client, ours, stopper, dispatch.timeoutMs)
-        : ours.map((run) => ({ run, outcome: early }));
+      known === null || known instanceof TriedError
+        ? await handleBundle(deps, hand, ours, known)
+        : ours.map((run) => ({ run, outcome: known }));
     const durationMs = Math.round(performance.now() - startedAt);
-    return writeVerdicts(deps, job, client, attempts, durationMs, dispatch.runs.length);
+    return writeVerdicts(deps, job, client, attempts, beforeCommit, {
+      claimed: claimed.length,
+      durationMs,
+      bundleSize: dispatch.runs.length,
+    });
   });
   if (written === null) return NOTHING;
   deps.measured(job.name, (performance.now() - startedAt) / written.length);
@@ -149,8 +162,8 @@ async function writeVerdicts(
   job: DefinedJob,
   client: PoolClient,
   attempts: readonly Attempt[],
-  durationMs: number,
-  bundleSize: number,
+  beforeCommit: BeforeCommit,
+  { claimed, durationMs, bundleSize }: { claimed: number; durationMs: number; bundleSize: number },
 ): Promise<Written[]> {
   const written = attempts.map(({ run, outcome }) => ({
     run,
@@ -168,10 +181,21 @@ async function writeVerdicts(
     else if (verdict.write === 'snooze') snoozed.push({ ...run, ...verdict });
     else if (verdict.write === 'release') back.push(run.id);
   }
-  if (ends.length > 0) await endRuns(client, ends, { worker: deps.worker, bundleSize });
+  const dispatchId = attempts[0]?.run.dispatchId;
+  if (dispatchId && ends.length === claimed && ends.every((end) => end.outcome === 'completed')) {
+    const results = Object.fromEntries(
+      ends.filter((end) => (end.result ?? null) !== null).map((end) => [end.id, end.result]),
+    );
+    beforeCommit(
+      endClean(
+        client,
+        { queue: job.queue, dispatchId, job: job.name, runs: claimed, durationMs, results },
+        { worker: deps.worker, bundleSize },
+      ),
+    );
+  } else if (ends.length > 0) await endRuns(client, ends, { worker: deps.worker, bundleSize });
   if (retries.length > 0) await retryRuns(client, retries, { worker: deps.worker, durationMs });
   if (snoozed.length > 0) await snoozeRuns(client, snoozed, deps.worker);
-  const dispatchId = attempts[0]?.run.dispatchId;
   if (back.length > 0 && dispatchId) await releaseDispatch(client, dispatchId, back);
   return written;
 }

@@ -44,7 +44,7 @@ const TAKE_BACK: Readonly<Record<PauseKind, string>> = {
 
 function takeBack(which: string): string {
   return `UPDATE ops.open_runs SET state = 'queued', dispatch_id = NULL, dispatched_at = NULL WHERE id IN (
-    SELECT id FROM ops.open_runs WHERE state = 'dispatched' AND ${which} ORDER BY id FOR UPDATE SKIP LOCKED)`;
+    SELECT id FROM ops.open_runs WHERE dispatch_id IS NOT NULL AND state = 'dispatched' AND ${which} ORDER BY id FOR UPDATE SKIP LOCKED)`;
 }
 
 export function createPauses(deps: {
