@@ -1,5 +1,6 @@
 import { type AdvancedRepeatOptions, type JobsOptions, Queue, type RedisOptions } from 'bullmq';
 import type { Redis } from 'ioredis';
+import type { TenantRef } from './define-job.ts';
 import type { NewDispatch } from './dispatch-queries.ts';
 import { queuePrefix } from './redis-names.ts';
 import { type DstRule, nextInstant } from './schedule/cron.ts';
@@ -89,25 +90,23 @@ export function createBroker(deps: { redis: Redis; namespace: string }) {
     async add(
       name: string,
       dispatches: readonly NewDispatch[],
-      slugOf: (tenantId: string) => Promise<string>,
+      tenants: ReadonlyMap<string, TenantRef>,
     ): Promise<void> {
-      const jobs = await Promise.all(
-        dispatches.map(async (dispatch) => {
-          const data: DispatchData = {
-            runs: dispatch.runs,
-            job: dispatch.job,
-            tenantId: dispatch.tenantId,
-            tenant: await slugOf(dispatch.tenantId),
-            priority: dispatch.priority,
-            timeoutMs: dispatch.timeoutMs,
-          };
-          return {
-            name: dispatch.job,
-            data,
-            opts: { ...DISPATCH_OPTIONS, jobId: dispatch.id, priority: dispatch.priority },
-          };
-        }),
-      );
+      const jobs = dispatches.map((dispatch) => {
+        const data: DispatchData = {
+          runs: dispatch.runs,
+          job: dispatch.job,
+          tenantId: dispatch.tenantId,
+          tenant: tenants.get(dispatch.tenantId)?.slug ?? '',
+          priority: dispatch.priority,
+          timeoutMs: dispatch.timeoutMs,
+        };
+        return {
+          name: dispatch.job,
+          data,
+          opts: { ...DISPATCH_OPTIONS, jobId: dispatch.id, priority: dispatch.priority },
+        };
+      });
       const [only] = jobs;
       // A lone job needs no transaction around it: half the latency.
       if (jobs.length === 1 && only !== undefined) await queue(name).add(only.name, only.data, only.opts);

@@ -36,13 +36,16 @@ SELECT
       SELECT next.dispatch_id, next.priority FROM d, LATERAL (
         SELECT dispatch_id, priority FROM ops.open_runs WHERE queue = $1 AND dispatch_id > d.dispatch_id ORDER BY dispatch_id LIMIT 1) next
     ) SELECT priority, count(*) AS n FROM d GROUP BY priority) h) AS "inHand",
-  ARRAY(SELECT p FROM generate_series(1, 4) p WHERE EXISTS (
-    SELECT 1 FROM ops.open_runs WHERE queue = $1 AND priority = p AND state = 'queued')) AS waiting,
+  ARRAY(SELECT p FROM generate_series(1, 4) p WHERE coalesce(
+    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND state = 'queued' AND tenant_id > cursor.tenant_id ORDER BY tenant_id LIMIT 1),
+    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND state = 'queued' AND tenant_id <= cursor.tenant_id ORDER BY tenant_id LIMIT 1))) AS waiting,
   EXISTS (SELECT 1 FROM ops.pauses WHERE kind = 'queue' AND key = $1) AS "queuePaused",
   ARRAY(SELECT key FROM ops.pauses WHERE kind = 'job') AS "pausedJobs",
   ARRAY(SELECT key FROM ops.pauses WHERE kind = 'tenant') AS "pausedTenants",
   coalesce((SELECT taken FROM ops.queues WHERE queue = $1), 0) AS taken,
-  coalesce((SELECT tenant_cursor FROM ops.queues WHERE queue = $1), '00000000-0000-0000-0000-000000000000') AS "tenantCursor"`;
+  cursor.tenant_id AS "tenantCursor"
+-- Looked for from the cursor on: before it lie the dead entries of whoever was just taken.
+FROM (SELECT coalesce((SELECT tenant_cursor FROM ops.queues WHERE queue = $1), '00000000-0000-0000-0000-000000000000') AS tenant_id) AS cursor`;
 
 export async function readQueueState(client: PoolClient, queue: string): Promise<QueueState> {
   const { rows } = await client.query<QueueState>({ name: 'ns-queue-state', text: STATE, values: [queue] });

@@ -20,7 +20,7 @@ import { PASS_LOCK } from './limits/pass-lock.ts';
 import { priorityName, WAITING_BOUND_MS } from './priority.ts';
 
 /** Dispatches of one priority that Redis may hold, a live slot: enough that no slot waits for the next pass. */
-const WINDOW_PER_SLOT = 2;
+const WINDOW_PER_SLOT = 4;
 /** Of every ten dispatches, one is of the longest-waiting past their bound (SPEC 2); runs would be counted by whole bundles, and miss the tens. */
 const OUT_OF_TURN = 10;
 /** How long the pass begins behind what it took: longer would hide a run that was put back. */

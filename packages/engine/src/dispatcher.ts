@@ -45,7 +45,6 @@ export function createDispatcher(deps: {
     msPerRun: (job) => means.get(job),
     limits: createLimits({ ops: deps.ops, catalogue: deps.catalogue }),
   });
-  const slugOf = async (tenantId: string) => (await deps.tenants.byId(tenantId)).slug;
 
   /** One round. Runs whose BullMQ job could not be added go back at once: nothing else would take them for 15 s. */
   async function round(queue: string): Promise<number> {
@@ -57,7 +56,8 @@ export function createDispatcher(deps: {
     backlog.set(queue, made.more);
     if (made.dispatches.length === 0) return POLL_MS;
     try {
-      await deps.broker.add(queue, made.dispatches, slugOf);
+      const tenants = await deps.tenants.byIds(made.dispatches.map((dispatch) => dispatch.tenantId));
+      await deps.broker.add(queue, made.dispatches, tenants);
     } catch (error) {
       deps.log.warn(
         { queue, err: { message: (error as Error).message } },

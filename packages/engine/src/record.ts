@@ -266,7 +266,10 @@ export function readDispatch(client: SqlClient, dispatchId: string, ids: readonl
   );
 }
 
-/** Short runs: the row lock is the claim and lasts until the transaction ends. In id order, so that two bundles cannot deadlock. */
+/**
+ * Short runs: the row lock is the claim and lasts until the transaction ends. In id order, so that two bundles cannot deadlock. The values are
+ * in sub-selects to be hidden from the planner, which would else plan each claim anew for them.
+ */
 export function claimShort(
   client: SqlClient,
   queue: string,
@@ -277,7 +280,7 @@ export function claimShort(
     'ns-claim-short',
     `SELECT id, dispatch_id AS "dispatchId", fence, tenant_id AS "tenantId", input_version AS "inputVersion", priority, attempt, input,
        (extract(epoch FROM statement_timestamp()) * 1000)::float8 AS now FROM ops.open_runs
-     WHERE queue = $1 AND dispatch_id = $2 AND state = 'dispatched' AND due_at <= clock_timestamp() ORDER BY id FOR UPDATE`,
+     WHERE queue = (SELECT $1) AND dispatch_id = (SELECT $2::uuid) AND state = 'dispatched' AND due_at <= clock_timestamp() ORDER BY id FOR UPDATE`,
     [queue, dispatchId],
   );
 }

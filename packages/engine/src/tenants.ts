@@ -19,6 +19,8 @@ export interface Tenants {
   /** The tenant that a request names by id or slug; without a name the system's own, for jobs that have one. Errors: `UnknownTenantError`. */
   resolve(job: DefinedJob, idOrSlug: string | null): Promise<TenantRef>;
   byId(id: string): Promise<TenantRef>;
+  /** Many in one query; `byId` then finds them remembered. Errors: `UnknownTenantError` for the first that there is not. */
+  byIds(ids: Iterable<string>): Promise<ReadonlyMap<string, TenantRef>>;
   /** Tenants of kind `tenant`, by slug. */
   list(system: string): Promise<readonly TenantRef[]>;
 }
@@ -27,18 +29,22 @@ export interface Tenants {
 export function createTenants(ops: Pick<Pool, 'query'>): Tenants {
   const remembered = new Map<string, { row: Promise<TenantRow | null>; until: number }>();
 
+  const COLUMNS = 'id, slug, name, zone, system, kind';
+
   async function read(where: string, values: unknown[]): Promise<TenantRow | null> {
-    const { rows } = await ops.query<TenantRow>(
-      `SELECT id, slug, name, zone, system, kind FROM ops.tenants WHERE ${where} LIMIT 2`,
-      values,
-    );
+    const { rows } = await ops.query<TenantRow>(`SELECT ${COLUMNS} FROM ops.tenants WHERE ${where} LIMIT 2`, values);
     return rows.length === 1 ? (rows[0] ?? null) : null;
+  }
+
+  function fresh(key: string): Promise<TenantRow | null> | null {
+    const known = remembered.get(key);
+    return known !== undefined && known.until > Date.now() ? known.row : null;
   }
 
   /** Whoever asks while somebody reads waits for the same answer: a thousand requests at once are one query. */
   function find(key: string, where: string, values: unknown[]): Promise<TenantRow | null> {
-    const known = remembered.get(key);
-    if (known !== undefined && known.until > Date.now()) return known.row;
+    const known = fresh(key);
+    if (known !== null) return known;
     if (remembered.size >= MEMORY_ROWS) remembered.clear();
     const entry = { row: read(where, values), until: Date.now() + MEMORY_MS };
     remembered.set(key, entry);
@@ -77,6 +83,18 @@ export function createTenants(ops: Pick<Pool, 'query'>): Tenants {
       const row = await find(id, 'id = $1', [id]);
       if (row === null) throw new UnknownTenantError(id, 'any');
       return row;
+    },
+    async byIds(ids) {
+      const wanted = [...new Set(ids)];
+      const unknown = wanted.filter((id) => fresh(id) === null);
+      if (unknown.length > 1) {
+        const { rows } = await ops.query<TenantRow>(`SELECT ${COLUMNS} FROM ops.tenants WHERE id = ANY ($1)`, [
+          unknown,
+        ]);
+        if (remembered.size + rows.length > MEMORY_ROWS) remembered.clear();
+        for (const row of rows) remembered.set(row.id, { row: Promise.resolve(row), until: Date.now() + MEMORY_MS });
+      }
+      return new Map(await Promise.all(wanted.map(async (id) => [id, await this.byId(id)] as const)));
     },
     async list(system) {
       const { rows } = await ops.query<TenantRef>(
