@@ -72,7 +72,7 @@ const mayGo = (
     SELECT 1 FROM ops.open_runs r WHERE r.queue = $1 AND r.priority = $2 AND r.state = 'queued' AND r.tenant_id = next.tenant_id AND ${may('r')})) AS ok) go`;
 
 /** Tenants that have runs of this priority to dispatch, from the cursor on and round: whatever the backlog, and past whoever is held up. */
-const tenantsSql = (go: string) => `
+const turnSql = (go: string) => `
 WITH RECURSIVE later AS (
   SELECT next.tenant_id, go.ok, go.ok::integer AS n FROM (${FIRST} AND o.tenant_id > $3 ORDER BY o.tenant_id LIMIT 1) next, ${go}
   UNION ALL
@@ -84,29 +84,34 @@ WITH RECURSIVE later AS (
   UNION ALL
   SELECT next.tenant_id, go.ok, earlier.n + go.ok::integer FROM earlier,
     LATERAL (${FIRST} AND o.tenant_id > earlier.tenant_id AND o.tenant_id <= $3 ORDER BY o.tenant_id LIMIT 1) next, ${go} WHERE earlier.n < $4
-)
-SELECT tenant_id FROM later WHERE ok UNION ALL SELECT tenant_id FROM earlier WHERE ok`;
-const TENANTS = tenantsSql(mayGo((run) => isReadable(run, '$5')));
-const TENANTS_HELD = tenantsSql(mayGo((run) => `${isReadable(run, '$5')} AND ${hasRoom(run, '$7')}`));
+), turn AS (
+  SELECT tenant_id FROM later WHERE ok UNION ALL SELECT tenant_id FROM earlier WHERE ok
+)`;
+const TURN = turnSql(mayGo((run) => isReadable(run, '$5')));
+const TURN_HELD = turnSql(mayGo((run) => `${isReadable(run, '$5')} AND ${hasRoom(run, '$7')}`));
+
+/** Whose turn it is, and who is left out. */
+export interface Turn {
+  readonly cursor: string;
+  /** Tenants at most. */
+  readonly limit: number;
+  readonly readable: Readable;
+  readonly paused: readonly string[];
+  /** Jobs that a tenant has no room for, as `<job> <tenant>`. */
+  readonly held: readonly string[];
+}
 
 export async function tenantsInTurn(
   client: PoolClient,
   queue: string,
   priority: number,
-  turn: {
-    readonly cursor: string;
-    readonly limit: number;
-    readonly readable: Readable;
-    readonly paused: readonly string[];
-    /** Jobs that a tenant has no room for, as `<job> <tenant>`. */
-    readonly held: readonly string[];
-  },
+  turn: Turn,
 ): Promise<string[]> {
   const some = turn.held.length > 0;
   const values = [queue, priority, turn.cursor, turn.limit, JSON.stringify(turn.readable), turn.paused];
   const { rows } = await client.query<{ tenant_id: string }>({
     name: some ? 'ns-tenants-in-turn-held' : 'ns-tenants-in-turn',
-    text: some ? TENANTS_HELD : TENANTS,
+    text: `${some ? TURN_HELD : TURN} SELECT tenant_id FROM turn`,
     values: some ? [...values, turn.held] : values,
   });
   return rows.map((row) => row.tenant_id);
@@ -136,7 +141,35 @@ export interface Floor {
 
 export const NO_FLOOR: Floor = { dueAt: '-infinity', id: '00000000-0000-0000-0000-000000000000' };
 
-/** The oldest runs of each tenant, at most `each` of one; rows that somebody has locked are left for the next pass. */
+/**
+ * The tenants in turn and their oldest runs in one question, for a pass that knows no floors: of each tenant its share of `runs`, in bundles
+ * of `bundle`.
+ */
+export async function oldestInTurn(
+  client: PoolClient,
+  queue: string,
+  priority: number,
+  turn: Turn,
+  share: { readonly room: number; readonly bundle: number },
+): Promise<{ found: Candidate[]; tenants: number }> {
+  const some = turn.held.length > 0;
+  const values = [queue, priority, turn.cursor, turn.limit, JSON.stringify(turn.readable), turn.paused];
+  const more = [share.room, share.bundle];
+  const [room, bundle] = some ? ['$8', '$9'] : ['$7', '$8'];
+  const { rows } = await client.query<Candidate & { tenants: number }>({
+    name: some ? 'ns-oldest-in-turn-held' : 'ns-oldest-in-turn',
+    text: `${some ? TURN_HELD : TURN}
+      SELECT ${CANDIDATE}, t.tenants FROM (SELECT tenant_id, count(*) OVER ()::integer AS tenants FROM turn) t CROSS JOIN LATERAL (
+        SELECT * FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND state = 'queued' AND o.tenant_id = t.tenant_id
+          AND ${isReadable('o', '$5')}${some ? ` AND ${hasRoom('o', '$7')}` : ''}
+        ORDER BY o.due_at, o.id LIMIT ((${room}::integer + t.tenants - 1) / t.tenants) * ${bundle}::integer
+      ) r`,
+    values: some ? [...values, turn.held, ...more] : [...values, ...more],
+  });
+  return { found: rows, tenants: rows[0]?.tenants ?? 0 };
+}
+
+/** The oldest runs of each tenant, at most `each` of one. */
 export async function oldestOf(
   client: PoolClient,
   queue: string,

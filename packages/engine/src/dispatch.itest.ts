@@ -113,16 +113,24 @@ describe('a pass', () => {
     expect(await states()).toEqual({ dispatched: 3 });
   });
 
-  it('keeps its window of two dispatches a slot, however deep the backlog', async () => {
+  it('keeps its window of four dispatches a slot, however deep the backlog', async () => {
     await worker(3);
     await add({ n: 5_000 });
     const pass = passes();
     const first = await pass();
-    expect(first.dispatches).toHaveLength(6);
+    expect(first.dispatches).toHaveLength(12);
     expect(Math.max(...first.dispatches.map((dispatch) => dispatch.runs.length))).toBe(200);
     expect((await pass()).dispatches).toHaveLength(0);
     await store.admin.query('DELETE FROM ops.open_runs WHERE dispatch_id = $1', [first.dispatches[0]?.id]);
     expect((await pass()).dispatches).toHaveLength(1);
+  });
+
+  it('takes sixteen at once, and says that there is room for more', async () => {
+    await worker(5);
+    await add({ n: 5_000 });
+    const pass = passes();
+    expect(await pass()).toMatchObject({ dispatches: { length: 16 }, again: true });
+    expect(await pass()).toMatchObject({ dispatches: { length: 4 }, again: false });
   });
 
   it('gives a long run a dispatch of its own, and no more of them than slots', async () => {
@@ -136,7 +144,7 @@ describe('a pass', () => {
     await worker(1);
     await add({ n: 500 });
     const made = await passes('short', 50)();
-    expect(made.dispatches.map((dispatch) => dispatch.runs.length)).toEqual([5, 5]);
+    expect(made.dispatches.map((dispatch) => dispatch.runs.length)).toEqual([5, 5, 5, 5]);
   });
 
   it('sends alone what failed before', async () => {

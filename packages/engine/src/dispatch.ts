@@ -3,16 +3,17 @@ import { bundleSize, MAX_BUNDLE, makeBundles } from './bundle.ts';
 import {
   type Candidate,
   dispatchedTooLong,
-  type Floor,
   markDispatched,
   type NewDispatch,
-  NO_FLOOR,
+  oldestInTurn,
   oldestOf,
   type QueueState,
   readQueueState,
+  type Turn,
   tenantsInTurn,
   waitedTooLong,
 } from './dispatch-queries.ts';
+import { createFloors } from './floors.ts';
 import { newId } from './id.ts';
 import { type Budget, readBudget, unlimited } from './limits/budget.ts';
 import type { QueueLimits } from './limits/limits.ts';
@@ -21,11 +22,10 @@ import { priorityName, WAITING_BOUND_MS } from './priority.ts';
 
 /** Dispatches of one priority that Redis may hold, a live slot: enough that no slot waits for the next pass. */
 const WINDOW_PER_SLOT = 4;
+/** Dispatches that a pass makes at most: what it has found starts, and others get their turn, before it looks for more. */
+const PASS_BUNDLES = 16;
 /** Of every ten dispatches, one is of the longest-waiting past their bound (SPEC 2); runs would be counted by whole bundles, and miss the tens. */
 const OUT_OF_TURN = 10;
-/** How long the pass begins behind what it took: longer would hide a run that was put back. */
-const FLOOR_MS = 1_000;
-
 export interface PassDeps {
   readonly ops: Pool;
   /** Short queues bundle; a long run is a dispatch of its own. */
@@ -53,6 +53,8 @@ interface Taken {
   readonly bundles: Candidate[][];
   readonly lifts: readonly string[];
   readonly more: boolean;
+  /** True when there was room for more than a pass takes. */
+  readonly cut: boolean;
   readonly cursor: string | null;
 }
 
@@ -60,6 +62,8 @@ interface Taken {
 export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | null> {
   const floors = createFloors();
   const lifted = new Set<string>();
+  /** Queues of which another process made the last pass. */
+  const behind = new Set<string>();
 
   async function take(client: PoolClient, queue: string, state: QueueState, budget: Budget): Promise<Taken> {
     const { readable } = budget;
@@ -70,32 +74,25 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
     budget.spend(bundles.flat());
     const used = new Set(bundles.flat().map((run) => run.id));
     let more = false;
+    let cut = false;
     let cursor: string | null = null;
     for (const priority of state.waiting) {
-      const room = window - (state.inHand[priority] ?? 0) - (priority === state.waiting[0] ? late.bundles.length : 0);
+      const free = window - (state.inHand[priority] ?? 0) - (priority === state.waiting[0] ? late.bundles.length : 0);
+      const room = Math.min(free, PASS_BUNDLES - bundles.length);
+      cut ||= room < free;
       if (room <= 0) {
         more = true;
         break;
       }
-      const tenants = await tenantsInTurn(client, queue, priority, {
+      const turn = {
         cursor: state.tenantCursor,
         limit: room,
         readable,
         paused: budget.heldTenants,
         held: budget.heldPairs,
-      });
-      if (tenants.length === 0) continue;
-      const each = long ? room : Math.ceil(room / tenants.length) * MAX_BUNDLE;
-      const found = await oldestOf(
-        client,
-        queue,
-        priority,
-        tenants,
-        tenants.map((id) => floors.of(queue, priority, id)),
-        each,
-        readable,
-        budget.heldPairs,
-      );
+      };
+      const { found, tenants, each } = await look(client, queue, priority, turn, room, long ? 1 : MAX_BUNDLE);
+      if (tenants === 0) continue;
       const candidates = budget.admit(found.filter((run) => !used.has(run.id)));
       const made = makeBundles(candidates, room, (job, backlog) =>
         long ? 1 : bundleSize(backlog, room, deps.msPerRun(job)),
@@ -106,12 +103,26 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
       const left = found.length >= each || candidates.length > made.flat().length;
       floors.set(queue, priority, found, new Set(made.flat().map((run) => run.id)), left);
       // As many tenants as there was room for: others may wait behind them.
-      const waiting = left || tenants.length >= room;
+      const waiting = left || tenants >= room;
       more ||= waiting;
       // Less urgent runs wait in Postgres while more urgent ones do: in Redis they could only be overtaken.
       if (waiting) break;
     }
-    return { bundles, lifts: late.lifts, more: more || budget.waits || budget.refused, cursor };
+    return { bundles, lifts: late.lifts, more: more || budget.waits || budget.refused, cut: cut && more, cursor };
+  }
+
+  /** The tenants in turn and what of theirs is oldest; `each` is the most that one of them could have. */
+  async function look(client: PoolClient, queue: string, priority: number, turn: Turn, room: number, bundle: number) {
+    if (!floors.any(queue, priority)) {
+      const { found, tenants } = await oldestInTurn(client, queue, priority, turn, { room, bundle });
+      return { found, tenants, each: Math.ceil(room / tenants) * bundle };
+    }
+    const tenants = await tenantsInTurn(client, queue, priority, turn);
+    if (tenants.length === 0) return { found: [], tenants: 0, each: 0 };
+    const each = Math.ceil(room / tenants.length) * bundle;
+    const from = tenants.map((id) => floors.of(queue, priority, id));
+    const found = await oldestOf(client, queue, priority, tenants, from, each, turn.readable, turn.held);
+    return { found, tenants: tenants.length, each };
   }
 
   /** One dispatch in ten goes to who has waited past the bound: out of Postgres, or already in Redis behind more urgent ones. */
@@ -148,21 +159,26 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
 
   return async function pass(queue) {
     const limits = (await deps.limits?.(queue)) ?? null;
-    return inTransaction(deps.ops, [], async (client) => {
-      // Sent together: one round trip. The state is read after the lock, since a connection answers in order.
+    return inTransaction(deps.ops, [], async (client, beforeCommit) => {
+      // Sent together: one round trip. The state is read after the lock, since a connection answers in order. Who was not given the lock
+      // the last time asks for it alone: four processes that all read the state of one queue would do little else.
       // A dispatch that a crash of Postgres takes back is no loss: its runs are queued again, and its BullMQ job finds nothing to claim.
-      const [, ours, state] = await Promise.all([
-        client.query('SET LOCAL synchronous_commit = off'),
-        isOurTurn(client, queue),
-        readQueueState(client, queue),
-      ]);
-      if (!ours) return null;
+      beforeCommit(client.query('SET LOCAL synchronous_commit = off'));
+      const turn = isOurTurn(client, queue);
+      const early = behind.has(queue) ? null : readQueueState(client, queue);
+      early?.catch(() => undefined);
+      if (!(await turn)) {
+        behind.add(queue);
+        return null;
+      }
+      behind.delete(queue);
+      const state = await (early ?? readQueueState(client, queue));
       if (state.queuePaused || state.slots === 0 || state.waiting.length === 0) return NOTHING;
       const readable = Object.fromEntries(
         Object.entries(state.jobs).filter(([job]) => !state.pausedJobs.includes(job)),
       );
       const budget = limits === null ? unlimited(readable, state) : await readBudget(client, limits, readable, state);
-      const { bundles, lifts, more, cursor } = await take(client, queue, state, budget);
+      const { bundles, lifts, more, cut, cursor } = await take(client, queue, state, budget);
       const dispatches = bundles.flatMap((bundle): NewDispatch[] => {
         const [first] = bundle;
         if (first === undefined) return [];
@@ -177,9 +193,9 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
           },
         ];
       });
-      if (dispatches.length > 0) await markDispatched(client, queue, dispatches, cursor);
+      if (dispatches.length > 0) beforeCommit(markDispatched(client, queue, dispatches, cursor));
       await budget.record(client);
-      return { dispatches, lifts, more, again: budget.refused && dispatches.length > 0 };
+      return { dispatches, lifts, more, again: cut || (budget.refused && dispatches.length > 0) };
     });
   };
 }
@@ -192,39 +208,4 @@ async function isOurTurn(client: PoolClient, queue: string): Promise<boolean> {
     values: [queue],
   });
   return rows[0]?.ours === true;
-}
-
-/**
- * Where each tenant's scan of a deep backlog begins: behind what was taken, whose dead index entries an open snapshot keeps. Only while
- * more is left: at the end of a backlog a run that commits late, with an earlier due time, would not be seen.
- */
-function createFloors() {
-  const floors = new Map<string, { floor: Floor; until: number }>();
-  const key = (queue: string, priority: number, tenant: string) => `${queue} ${priority} ${tenant}`;
-  return {
-    of(queue: string, priority: number, tenant: string): Floor {
-      const known = floors.get(key(queue, priority, tenant));
-      return known !== undefined && known.until > Date.now() ? known.floor : NO_FLOOR;
-    },
-    set(queue: string, priority: number, found: readonly Candidate[], taken: ReadonlySet<string>, left: boolean): void {
-      const last = new Map<string, Candidate | null>();
-      const closed = new Set<string>();
-      for (const run of found) {
-        if (closed.has(run.tenantId)) continue;
-        if (left && taken.has(run.id)) last.set(run.tenantId, run);
-        else {
-          closed.add(run.tenantId);
-          if (!left) last.set(run.tenantId, null);
-        }
-      }
-      const now = Date.now();
-      for (const [tenant, run] of last) {
-        const at = key(queue, priority, tenant);
-        const until = floors.get(at)?.until ?? 0;
-        if (run === null) floors.delete(at);
-        else floors.set(at, { floor: { dueAt: run.dueAt, id: run.id }, until: until > now ? until : now + FLOOR_MS });
-      }
-      if (floors.size > 10_000) floors.clear();
-    },
-  };
 }

@@ -10,7 +10,7 @@ import type { Tenants } from './tenants.ts';
 /** The net below every wake-up that was lost, ms. */
 const POLL_MS = 500;
 /** Another process is making the pass: what it may have missed is looked for after this, ms. */
-const AFTER_OTHER_MS = 25;
+const AFTER_OTHER_MS = 100;
 /** Under a backlog a pass is made when this share of the slots has come free, since a pass costs as much for one as for many. */
 const REFILL_AT = 0.5;
 /** … or when none has come free for so long, ms. */
