@@ -66,7 +66,7 @@ export async function withSession<T>(
 }
 
 async function warmUp(session: Session, sizes: Sizes, work: Work): Promise<void> {
-  const count = warmUpCount(session.system, sizes);
+  const count = warmUpCount(session.system, sizes, session.consumers.length);
   await session.fill({ work, from: sizes.update, count });
   await session.start(work);
   await session.untilHandled(count);
@@ -74,9 +74,9 @@ async function warmUp(session: Session, sizes: Sizes, work: Work): Promise<void>
   await session.stop();
 }
 
-/** BullMQ on Postgres takes ten times as long for one. */
-export function warmUpCount(system: SystemName, sizes: Sizes): number {
-  return system === 'bullmq-postgres' ? Math.ceil(sizes.warmUp / 5) : sizes.warmUp;
+/** Each worker its share; BullMQ on Postgres takes ten times as long for one. */
+export function warmUpCount(system: SystemName, sizes: Sizes, consumers: number): number {
+  return system === 'bullmq-postgres' ? Math.ceil(sizes.warmUp / 10) : sizes.warmUp * consumers;
 }
 
 function createSession(

@@ -23,11 +23,12 @@ export interface Sizes {
 }
 
 export const FULL: Sizes = {
-  drain: 50_000,
+  drain: 100_000,
   update: 50_000,
   bulk: 50_000,
   singles: 20_000,
-  warmUp: 3_000,
+  // A system that works in bundles of 200 has compiled its code after 50 of them, not after 15.
+  warmUp: 10_000,
   idle: 300,
   ratesPerSecond: [100, 500, 2_000],
   rateSeconds: 5,

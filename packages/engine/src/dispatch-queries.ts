@@ -270,16 +270,28 @@ export async function markDispatched(
   dispatches: readonly NewDispatch[],
   tenantCursor: string | null,
 ): Promise<void> {
-  const ids = dispatches.flatMap((dispatch) => dispatch.runs);
-  const owners = dispatches.flatMap((dispatch) => dispatch.runs.map(() => dispatch.id));
+  // Where each dispatch's runs begin in the list of all, so that its id is sent once.
+  let next = 1;
+  const starts = dispatches.map((dispatch) => {
+    const start = next;
+    next += dispatch.runs.length;
+    return start;
+  });
   await client.query({
     name: 'ns-mark-dispatched',
     text: `WITH turn AS (
         INSERT INTO ops.queues (queue, taken, tenant_cursor) VALUES ($3, $4, coalesce($5::uuid, '00000000-0000-0000-0000-000000000000'))
         ON CONFLICT (queue) DO UPDATE SET taken = queues.taken + $4, tenant_cursor = coalesce($5::uuid, queues.tenant_cursor)
       )
-      UPDATE ops.open_runs o SET state = 'dispatched', dispatch_id = g.dispatch_id, dispatched_at = clock_timestamp()
-      FROM unnest($1::uuid[], $2::uuid[]) AS g(id, dispatch_id) WHERE o.id = ANY ($1) AND o.id = g.id AND o.state = 'queued'`,
-    values: [ids, owners, queue, dispatches.length, tenantCursor],
+      UPDATE ops.open_runs o SET state = 'dispatched', dispatch_id = ($2::uuid[])[width_bucket(g.n, $6::bigint[])], dispatched_at = clock_timestamp()
+      FROM unnest($1::uuid[]) WITH ORDINALITY AS g(id, n) WHERE o.id = ANY ($1) AND o.id = g.id AND o.state = 'queued'`,
+    values: [
+      dispatches.flatMap((dispatch) => dispatch.runs),
+      dispatches.map((dispatch) => dispatch.id),
+      queue,
+      dispatches.length,
+      tenantCursor,
+      starts,
+    ],
   });
 }

@@ -44,7 +44,7 @@ async function drainFilled(bench: Bench, session: Session, { work, count }: Drai
 async function checkRows(bench: Bench, system: SystemName, count: number): Promise<void> {
   const admin = system === 'nightshift' ? bench.platform.nightshiftAdmin : bench.platform.peersAdmin;
   const { rows } = await admin.query<{ n: number }>('SELECT sum(n)::integer AS n FROM bench.rows');
-  const expected = count + warmUpCount(system, bench.sizes);
+  const expected = count + warmUpCount(system, bench.sizes, 1);
   if (rows[0]?.n !== expected) throw new Error(`${system}: ${rows[0]?.n} changes of rows, expected ${expected}`);
 }
 
