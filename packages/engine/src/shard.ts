@@ -2,6 +2,7 @@ import { inTransaction, type PoolClient } from '@nightshift/db';
 import type { Catalogue } from './catalogue.ts';
 import type { DefinedJob, RunOptions, SqlClient, SweepJob } from './define-job.ts';
 import { LostClaimError } from './errors.ts';
+import { lend } from './execute/execution.ts';
 import { newId } from './id.ts';
 import { endRuns, type LongRun } from './record.ts';
 import type { RunOutcome } from './run-status.ts';
@@ -39,7 +40,10 @@ export async function split(
   boundsOf: (client: PoolClient) => Promise<readonly string[]>,
 ): Promise<boolean> {
   const { deps, run } = attempt;
-  const bounds = await inTransaction(deps.app, [run.tenantId], boundsOf);
+  const bounds = await inTransaction(deps.app, [run.tenantId], (client) => {
+    const lent = lend(client);
+    return boundsOf(lent.client).finally(lent.takeBack);
+  });
   if (bounds.length === 0) return false;
   const shards: Shard[] = [...bounds, null].map((upTo, index) => ({
     index,

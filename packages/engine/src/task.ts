@@ -1,7 +1,7 @@
 import { inTransaction } from '@nightshift/db';
 import type { DefinedJob, TaskContext, TaskJob, TenantRef } from './define-job.ts';
 import { LostClaimError } from './errors.ts';
-import { type ExecuteDeps, lazyDb } from './execute/execution.ts';
+import { type ExecuteDeps, lazyDb, lend } from './execute/execution.ts';
 import { orAborted, type Stopper } from './execute/signals.ts';
 import { type LongRun, renewLease } from './record.ts';
 
@@ -30,13 +30,15 @@ export async function runTask(
     worker: deps.worker,
     transaction: (work) =>
       inTransaction(deps.app, [tenant.id], async (client) => {
-        const lazy = lazyDb(client);
-        const result = await work({
-          client,
+        const lent = lend(client);
+        const lazy = lazyDb(lent.client);
+        const tx = {
+          client: lent.client,
           get db() {
             return lazy.db;
           },
-        });
+        };
+        const result = await work(tx).finally(lent.takeBack);
         // The last statement: it locks the row against a new owner until the commit.
         if ((await renewLease(client, run)) === null) throw new LostClaimError(run.id);
         if (run.options.dryRun) await client.query('ROLLBACK; BEGIN');

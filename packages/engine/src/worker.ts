@@ -64,9 +64,9 @@ const HEARTBEAT_MS = 5_000;
 const GRACE_MS = 30_000;
 /** How long a stop waits for connections that are still in use, ms. */
 const LAST_CONNECTIONS_MS = 1_000;
-/** Longest statement of the loops, ms, and how long they wait for a silent server: a half-open connection must not hold them up. */
+/** Longest statement of the loops, ms, and how long the engine waits for a silent server: a half-open connection must not hold it up. */
 const LOOP_STATEMENT_MS = 10_000;
-const LOOP_SILENCE_MS = 12_000;
+const SILENCE_MS = 12_000;
 /** Beside a connection for each slot and its lease: the loops. */
 const LOOP_CONNECTIONS = 8;
 
@@ -90,6 +90,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     role: 'ns_app',
     max: appMax,
     name: 'nightshift-worker',
+    queryTimeoutMs: SILENCE_MS,
     onIdleError,
   });
   const ops = createPool({
@@ -98,7 +99,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     max: Math.max(2, poolMax - appMax),
     name: 'nightshift-worker-ops',
     statementTimeoutMs: LOOP_STATEMENT_MS,
-    queryTimeoutMs: LOOP_SILENCE_MS,
+    queryTimeoutMs: SILENCE_MS,
     onIdleError,
   });
   try {

@@ -53,6 +53,16 @@ class HandlerTooLateError extends Error {
   override readonly name = 'HandlerTooLateError';
 }
 
+/** A statement of a job's may last as long as the server lets it; one of the engine's own that is not answered sooner never will be. */
+const HANDLER_SILENCE_MS = 35_000;
+
+/** pg's `query` as a job may call it: a text or a config first. What brings its own reader (COPY) keeps its own limit. */
+function patient(statement: unknown): unknown {
+  if (typeof statement === 'string') return { text: statement, query_timeout: HANDLER_SILENCE_MS };
+  const config = statement as { submit?: unknown };
+  return typeof config.submit === 'function' ? config : { query_timeout: HANDLER_SILENCE_MS, ...config };
+}
+
 /**
  * Lends a pool's connection to a handler. What was lent no longer works once it is taken back: a handler that outlives its timeout must
  * not write into the transaction of whoever has the connection next.
@@ -63,7 +73,9 @@ export function lend(client: PoolClient): { readonly client: PoolClient; takeBac
     get(target, property) {
       if (!lent) throw new HandlerTooLateError('the attempt is over: its connection belongs to another');
       const value: unknown = Reflect.get(target, property, target);
-      return typeof value === 'function' ? value.bind(target) : value;
+      if (typeof value !== 'function') return value;
+      if (property !== 'query') return value.bind(target);
+      return (statement: unknown, ...rest: unknown[]) => value.call(target, patient(statement), ...rest);
     },
   });
   return {
