@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import pg from 'pg';
 import type { Platform } from './gym-platform.ts';
 import { SINGLE_STATEMENTS } from './gym-statements.ts';
@@ -18,6 +19,9 @@ export const FINGERPRINT: Record<GymJob, string> = {
   'gym.coach-actions': `SELECT md5(string_agg(coach_id || ':' || member_id || kind || churn_risk, ',' ORDER BY coach_id, member_id)) AS effect FROM gym.coach_actions`,
 };
 
+/** The worker's connections for runs and their leases; its loops have transactions too, of a few milliseconds. */
+const IN_TRANSACTION = `SELECT count(*)::integer AS n FROM pg_stat_activity WHERE application_name = 'nightshift-worker' AND xact_start IS NOT NULL`;
+
 export interface Measured {
   readonly seconds: number;
   /** Hash of what the tables then hold. */
@@ -27,6 +31,8 @@ export interface Measured {
 export interface Bench {
   /** Through API-side accept, dispatch and the worker, until the end is announced. */
   job(job: GymJob, options: { batchSize: number; batchDelayMs: number }): Promise<Measured>;
+  /** Connections of the worker that a run's transactions held at once, at most, as seen while jobs ran. */
+  connectionsHeld(): number;
   /** As ns_app under the same row-level security. */
   statement(job: GymJob): Promise<Measured>;
   close(): Promise<void>;
@@ -36,7 +42,8 @@ export interface Bench {
 export async function createBench(platform: Platform): Promise<Bench> {
   const admin = new pg.Client({ connectionString: platform.adminUrl });
   const app = new pg.Client({ connectionString: platform.adminUrl });
-  await Promise.all([admin.connect(), app.connect()]);
+  const watcher = new pg.Client({ connectionString: platform.adminUrl });
+  await Promise.all([admin.connect(), app.connect(), watcher.connect()]);
   const { rows } = await admin.query<{ id: string; zone: string }>(
     `SELECT id, zone FROM ops.tenants WHERE system = 'gym'`,
   );
@@ -55,11 +62,30 @@ export async function createBench(platform: Platform): Promise<Bench> {
     return { seconds, effect };
   }
 
+  let held = 0;
+  /** Looks every 5 ms until told to end. */
+  function watchConnections(): () => Promise<void> {
+    let ended = false;
+    const watching = (async () => {
+      while (!ended) {
+        const { rows } = await watcher.query<{ n: number }>(IN_TRANSACTION);
+        held = Math.max(held, rows[0]?.n ?? 0);
+        await wait(5);
+      }
+    })();
+    return () => {
+      ended = true;
+      return watching;
+    };
+  }
+
   async function runJob(job: GymJob, options: { batchSize: number; batchDelayMs: number }): Promise<void> {
     const { producer } = platform;
+    const stopWatching = watchConnections();
     const started = await producer.start({ kind: 'manual', job, options }, 'bench');
     const ids = started.runs.map((run) => run.runId);
     const ended = await producer.waitFor(ids, { timeoutMs: 900_000 });
+    await stopWatching();
     for (const id of ids) {
       const status = ended.get(id);
       if (status !== 'completed')
@@ -68,10 +94,11 @@ export async function createBench(platform: Platform): Promise<Bench> {
   }
 
   return {
+    connectionsHeld: () => held,
     job: (job, options) => measure(job, () => runJob(job, options)),
     statement: (job) => measure(job, () => app.query(SINGLE_STATEMENTS[job], [gym.id, new Date(), gym.zone])),
     async close() {
-      await Promise.all([admin.end(), app.end()]);
+      await Promise.all([admin.end(), app.end(), watcher.end()]);
     },
   };
 }

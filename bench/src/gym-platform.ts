@@ -18,13 +18,19 @@ const DATABASE = 'nightshift';
 const DAYS = 180;
 const WORKER = fileURLToPath(new URL('../../apps/worker/dist/main.js', import.meta.url));
 
+/** MB. */
+export interface WorkerMemory {
+  readonly peak: number;
+  readonly added: number;
+}
+
 /** Servers, data and one worker process of their own. */
 export interface Platform {
   readonly adminUrl: string;
   readonly producer: Producer;
   readonly visits: number;
-  /** The worker's highest resident memory so far, MB; null where the system doesn't tell. */
-  workerPeakMb(): number | null;
+  /** The worker's highest resident memory so far, and how much of it came after its start; null where the system doesn't tell. */
+  workerMemory(): WorkerMemory | null;
   stop(): Promise<void>;
 }
 
@@ -49,6 +55,7 @@ export async function startPlatform(options: GymBenchOptions, say: (line: string
   serving.username = 'nightshift';
   serving.password = password;
   const worker = await startWorker(dir, serving.href, redis.url);
+  const idleMb = memoryMb(worker, 'VmRSS');
   const producer = createProducer({
     databaseUrl: serving.href,
     redisUrl: redis.url,
@@ -61,7 +68,10 @@ export async function startPlatform(options: GymBenchOptions, say: (line: string
     adminUrl,
     producer,
     visits: seeded.visits,
-    workerPeakMb: () => peakMb(worker),
+    workerMemory() {
+      const peak = memoryMb(worker, 'VmHWM');
+      return peak === null || idleMb === null ? null : { peak, added: Math.max(0, peak - idleMb) };
+    },
     async stop() {
       await producer.close();
       await stopWorker(worker);
@@ -101,9 +111,11 @@ async function stopWorker(worker: ChildProcess): Promise<void> {
   await ended;
 }
 
-function peakMb(worker: ChildProcess): number | null {
+function memoryMb(worker: ChildProcess, which: 'VmHWM' | 'VmRSS'): number | null {
   try {
-    const kilobytes = /^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${worker.pid}/status`, 'utf8'))?.[1];
+    const kilobytes = new RegExp(`^${which}:\\s+(\\d+)`, 'm').exec(
+      readFileSync(`/proc/${worker.pid}/status`, 'utf8'),
+    )?.[1];
     return kilobytes === undefined ? null : Math.round(Number(kilobytes) / 1024);
   } catch {
     return null;

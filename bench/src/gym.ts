@@ -26,7 +26,7 @@ async function runBenchmark(options: GymBenchOptions): Promise<boolean> {
       }
       say(`round ${round} of ${options.rounds} done`);
     }
-    const workerMb = platform.workerPeakMb();
+    const memory = platform.workerMemory();
     const rows: GymRow[] = [];
     for (const job of GYM_JOBS) {
       const all = [...(jobRuns.get(job) ?? []), ...(statementRuns.get(job) ?? [])];
@@ -38,8 +38,9 @@ async function runBenchmark(options: GymBenchOptions): Promise<boolean> {
         defaultSeconds: options.defaults ? (await bench.job(job, { batchSize: 50, batchDelayMs: 100 })).seconds : null,
       });
     }
+    const connections = bench.connectionsHeld();
     await bench.close();
-    const report = reportGym(rows, workerMb);
+    const report = reportGym(rows, { memory, connections });
     say(
       `\n${options.members} members, ${platform.visits} visits, batches of ${options.batchSize}, no delay\n${report.text}`,
     );
