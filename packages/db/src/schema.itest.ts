@@ -9,6 +9,8 @@ import * as ops from './schema/ops.ts';
 
 /** The migrator's own table: no query of ours touches it but the version check. */
 const NOT_OURS = ['ops.migrations'];
+/** Names tenants, and is the platform's own: handlers never see a key. */
+const KEYS = 'ops.tenant_keys';
 
 const exported: unknown[] = [...Object.values(ops), ...Object.values(gym)];
 const declared = exported
@@ -124,7 +126,9 @@ describe('drizzle schema and database', () => {
 describe('row-level security', () => {
   it('is on and forced, with a tenant policy for reading and writing, on every table that has tenants', () => {
     const ofTenants = found.filter(
-      (table) => table.name === 'ops.tenants' || table.columns.some((column) => column.name === 'tenant_id'),
+      (table) =>
+        table.name !== KEYS &&
+        (table.name === 'ops.tenants' || table.columns.some((column) => column.name === 'tenant_id')),
     );
     expect(ofTenants.length).toBeGreaterThanOrEqual(16);
     for (const table of ofTenants) {
@@ -140,6 +144,18 @@ describe('row-level security', () => {
         table.name,
       ).toHaveLength(1);
     }
+  });
+
+  it("keeps tenants' keys from handlers and from backups", async () => {
+    expect(found.find((table) => table.name === KEYS)).toMatchObject({
+      secured: true,
+      forced: true,
+      policies: [{ name: 'platform', role: 'ns_ops' }],
+    });
+    const { rows } = await db.admin.query(
+      `SELECT r FROM unnest(ARRAY['ns_app', 'ns_backup', 'ns_rollup', 'nightshift']) AS r WHERE has_any_column_privilege(r, 'ops.tenant_keys', 'SELECT')`,
+    );
+    expect(rows).toEqual([]);
   });
 
   it('covers every partition: nobody may read one past its parent', async () => {

@@ -2,6 +2,7 @@ import type { Pool } from '@nightshift/db';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createAccept } from './accept.ts';
 import { createCatalogue } from './catalogue.ts';
+import { processCrypto } from './crypto/job-crypto.ts';
 import type { JobSettings } from './job-settings.ts';
 import type { Tenants } from './tenants.ts';
 import { tinyRequest } from './testing/tiny.ts';
@@ -25,6 +26,7 @@ test('who waited behind a lost flight is refused with it; who has just come flie
     catalogue: createCatalogue([echo]),
     tenants: { resolve: async () => ({ id: TENANT }) } as unknown as Tenants,
     settings: { effective: async () => options } as unknown as JobSettings,
+    crypto: processCrypto(undefined, { query }),
     wake: () => undefined,
   });
   const refused: string[] = [];

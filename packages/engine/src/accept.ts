@@ -1,5 +1,7 @@
 import { inTransaction, type Pool, type PoolClient } from '@nightshift/db';
+import type { FieldCrypto } from '@nightshift/db/crypto';
 import type { Catalogue } from './catalogue.ts';
+import { sealRun, sealRuns } from './crypto/sealed-input.ts';
 import type { RunOptions } from './define-job.ts';
 import { IdempotencyConflictError, StoreUnavailableError } from './errors.ts';
 import { insertRuns } from './insert-runs.ts';
@@ -35,6 +37,7 @@ export interface AcceptDeps {
   readonly catalogue: Catalogue;
   readonly tenants: Tenants;
   readonly settings: JobSettings;
+  readonly crypto: FieldCrypto;
   /** Called after commit with the queues that got runs; must not throw. */
   readonly wake: (queues: Iterable<string>) => void;
 }
@@ -128,7 +131,7 @@ export function createAccept(deps: AcceptDeps) {
     return storeErrors(async () => {
       const tenant = await deps.tenants.resolve(job, request.tenant);
       const options = await deps.settings.effective(job, tenant.id, request.options ?? {});
-      return newRun({
+      const run = newRun({
         job,
         tenantId: tenant.id,
         actor,
@@ -138,11 +141,12 @@ export function createAccept(deps: AcceptDeps) {
         dueAt: request.dueAt,
         idempotency: request.idempotency,
       });
+      return run.personal.length === 0 ? run : sealRun(deps.crypto, run);
     });
   }
 
   /** Prepares many; what their jobs and tenants have in common is looked up once. */
-  async function prepareAll(requests: readonly AcceptRequest[], actor: string): Promise<NewRun[]> {
+  async function prepareAll(requests: readonly AcceptRequest[], actor: string): Promise<readonly NewRun[]> {
     const shared = new Map<string, Promise<{ tenantId: string; options: RunOptions }>>();
     const runs: NewRun[] = [];
     for (const request of requests) {
@@ -171,7 +175,7 @@ export function createAccept(deps: AcceptDeps) {
         }),
       );
     }
-    return runs;
+    return storeErrors(() => sealRuns(deps.crypto, runs));
   }
 
   return {

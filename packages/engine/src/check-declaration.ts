@@ -6,7 +6,7 @@ import { cronProblem, DST_RULES, zoneProblem } from './schedule/cron.ts';
 
 const COMMON = [
   'kind', 'name', 'title', 'description', 'scope', 'priority', 'retry', 'schedule', 'typicalMs', 'maxMs', 'input', 'inputVersion',
-  'upgrade', 'options', 'limits', 'access',
+  'upgrade', 'options', 'limits', 'access', 'encrypts', 'decrypts',
 ]; // biome-ignore format: a list of words
 const OWN: Readonly<Record<Job['kind'], readonly string[]>> = {
   request: ['before', 'handle'],

@@ -3,6 +3,7 @@ import { createPool, inTransaction, type Pool } from '@nightshift/db';
 import { pino } from 'pino';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createCatalogue } from './catalogue.ts';
+import { processCrypto } from './crypto/job-crypto.ts';
 import { DEFAULT_OPTIONS } from './define-job.ts';
 import { RunStateError } from './errors.ts';
 import type { Dispatch, ExecuteDeps } from './execute/execution.ts';
@@ -53,6 +54,7 @@ beforeAll(async () => {
     ops,
     catalogue: createCatalogue([job]),
     tenants: createTenants(ops),
+    crypto: processCrypto(undefined, ops),
     worker: 'test',
     log: pino({ level: 'silent' }),
     announce: () => undefined,

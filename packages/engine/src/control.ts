@@ -1,6 +1,8 @@
 import { inTransaction, isUuid, type Pool, type PoolClient } from '@nightshift/db';
+import type { FieldCrypto } from '@nightshift/db/crypto';
 import { type Accepted, insertOrJoin, storeErrors } from './accept.ts';
 import type { Catalogue } from './catalogue.ts';
+import { openForRetry, sealRun } from './crypto/sealed-input.ts';
 import type { DefinedJob, RunOptions } from './define-job.ts';
 import { RunStateError, UnknownRunError } from './errors.ts';
 import { type NewRun, newRun } from './new-run.ts';
@@ -12,6 +14,7 @@ import { endParent } from './shard.ts';
 export interface ControlDeps {
   readonly ops: Pool;
   readonly catalogue: Catalogue;
+  readonly crypto: FieldCrypto;
   readonly wake: (queues: Iterable<string>) => void;
   readonly announce: (ended: readonly (readonly [string, RunStatus])[]) => void;
   /** Asks the worker that has the run in hand to stop; best effort. */
@@ -74,7 +77,7 @@ export function createControl(deps: ControlDeps) {
     const made = newRun({
       job,
       tenantId: run.tenant_id,
-      input: upgraded(job, run),
+      input: upgraded(job, run, await openForRetry(deps.crypto, { ...run, tenantId: run.tenant_id }, run.input)),
       options: run.options,
       actor,
       priority: priorityName(run.priority),
@@ -84,7 +87,7 @@ export function createControl(deps: ControlDeps) {
       // A replay never answers for a whole run.
       ...('replayOf' in link ? { uniqueKey: null } : {}),
     });
-    return insertOrJoin(client, made);
+    return insertOrJoin(client, await sealRun(deps.crypto, made));
   }
 
   return {
@@ -148,10 +151,10 @@ export function createControl(deps: ControlDeps) {
 }
 
 /** The ended run's input as a new run of this build's version has it. */
-function upgraded(job: DefinedJob, run: EndedRun): unknown {
+function upgraded(job: DefinedJob, run: EndedRun, input: unknown): unknown {
   return run.input_version < job.inputVersion && job.upgrade !== undefined
-    ? job.upgrade(run.input, run.input_version)
-    : run.input;
+    ? job.upgrade(input, run.input_version)
+    : input;
 }
 
 /** Ends a waiting run; one that runs is added to `inHand`, for its worker to be told. */

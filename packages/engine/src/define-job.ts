@@ -1,3 +1,4 @@
+import type { FieldCrypto } from '@nightshift/db/crypto';
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres';
 import type { Logger } from 'pino';
 import { z } from 'zod';
@@ -93,6 +94,10 @@ interface JobBase<Input extends z.ZodType> {
   readonly limits?: JobLimits;
   /** Roles that may start it besides `operator` and above; `platform`: only platform tokens of `admin` or `service`. */
   readonly access?: 'platform';
+  /** True: its handler may encrypt fields (`ctx.crypto`). */
+  readonly encrypts?: boolean;
+  /** True: its handler may decrypt fields as well. Others hold no key to read with. Personal input fields need neither. */
+  readonly decrypts?: boolean;
 }
 
 interface Context {
@@ -103,6 +108,8 @@ interface Context {
   readonly signal: AbortSignal;
   readonly log: Logger;
   readonly worker: string;
+  /** Encrypted columns. Errors: `NoKeyError` for what the job does not declare. */
+  readonly crypto: FieldCrypto;
 }
 
 /** One run inside a bundle. */

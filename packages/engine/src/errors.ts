@@ -75,6 +75,13 @@ export class IdempotencyConflictError extends NightshiftError {
   }
 }
 
+/** Something was to be encrypted or decrypted by a process or a job that holds no key for it. */
+export class NoKeyError extends NightshiftError {
+  constructor(why: string) {
+    super('no-key', `No key: ${why}.`);
+  }
+}
+
 /** Postgres cannot be reached or did not answer in time: nothing was accepted, or it is unknown; ask again with the same key. */
 export class StoreUnavailableError extends NightshiftError {
   constructor(cause: unknown) {

@@ -1,5 +1,7 @@
+export type { FieldCrypto, FieldRef } from '@nightshift/db/crypto';
 export { type Catalogue, createCatalogue } from './catalogue.ts';
 export { nearest } from './check-declaration.ts';
+export { personal } from './crypto/personal.ts';
 export {
   DEFAULT_OPTIONS,
   type DefinedJob,

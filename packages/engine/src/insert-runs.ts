@@ -84,6 +84,8 @@ async function insertPlain(
 
 /** Inserts runs and their audit rows in one statement. Resolves to id → state of those that were inserted. */
 export async function insertRuns(client: SqlClient, runs: readonly NewRun[]): Promise<Map<string, NewRun['state']>> {
+  for (const run of runs)
+    if (run.personal.length > 0) throw new Error(`personal input of '${run.job}' is not encrypted yet`);
   const [first] = runs;
   if (first !== undefined && runs.every((run) => isPlain(run, first))) return insertPlain(client, runs, first);
   const column = <T>(pick: (run: NewRun) => T): T[] => runs.map(pick);

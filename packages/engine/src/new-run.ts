@@ -1,4 +1,6 @@
 import type { z } from 'zod';
+import { hasPersonal, type Path, personalPaths } from './crypto/personal.ts';
+import { SEALED } from './crypto/sealed-input.ts';
 import type { DefinedJob, RunOptions } from './define-job.ts';
 import { type FieldProblem, InvalidInputError } from './errors.ts';
 import { newId } from './id.ts';
@@ -35,6 +37,8 @@ export interface NewRun {
   readonly options: string;
   /** JSON. */
   readonly input: string;
+  /** Fields of the input that `sealRuns` has yet to encrypt; only then may it be inserted. */
+  readonly personal: readonly Path[];
   readonly idempotency: { readonly principal: string; readonly key: string; readonly bodySha256: Buffer } | null;
 }
 
@@ -78,7 +82,7 @@ function optionsJson({ batchSize, batchDelayMs, timeoutMs, dryRun, ...rest }: Ru
 /** Errors: `InvalidInputError` naming each field. */
 export function newRun(parts: NewRunParts): NewRun {
   const { job } = parts;
-  const input = checkedInput(job, parts.input);
+  const { input, personal } = checkedInput(job, parts.input);
   if (parts.options.dryRun && job.kind === 'request') {
     throw invalid(job, '/options/dryRun', 'unsupported', 'a request job has no dry run');
   }
@@ -109,6 +113,7 @@ export function newRun(parts: NewRunParts): NewRun {
     actor: parts.actor,
     options: optionsJson(parts.options),
     input,
+    personal,
     idempotency: parts.idempotency ?? null,
   };
 }
@@ -120,8 +125,10 @@ function defaultUniqueKey(job: DefinedJob, input: string, parts: NewRunParts): s
     : null;
 }
 
-function checkedInput(job: DefinedJob, input: unknown): string {
+function checkedInput(job: DefinedJob, input: unknown): { input: string; personal: readonly Path[] } {
   const given = input ?? {};
+  if (typeof given === 'object' && Object.hasOwn(given, SEALED))
+    throw invalid(job, `/input/${SEALED}`, 'reserved', 'is a name of the platform and cannot be given');
   const parsed = job.input.safeParse(given);
   if (!parsed.success)
     throw new InvalidInputError(`Input of '${job.name}' is not valid`, fieldProblems(parsed.error, '/input'));
@@ -130,7 +137,10 @@ function checkedInput(job: DefinedJob, input: unknown): string {
   if (Buffer.byteLength(stored.json) > MAX_INPUT_BYTES) {
     throw invalid(job, '/input', 'too-large', `must be at most ${MAX_INPUT_BYTES} bytes as JSON`);
   }
-  return stored.json;
+  return {
+    input: stored.json,
+    personal: hasPersonal(job.input) ? personalPaths(job.input, JSON.parse(stored.json)) : [],
+  };
 }
 
 function invalid(job: DefinedJob, pointer: string, code: string, detail: string): InvalidInputError {

@@ -1,10 +1,12 @@
 import { createPool, type Pool, type PoolClient } from '@nightshift/db';
+import type { FieldCrypto } from '@nightshift/db/crypto';
 import type { Logger } from 'pino';
 import { type Accepted, type AcceptRequest, createAccept } from './accept.ts';
 import { createAnnouncer, createWaiters } from './announce.ts';
 import { type AuditEvent, appendAudit, type Refusal, recordRefusal } from './audit/append.ts';
 import type { Catalogue } from './catalogue.ts';
 import { createControl } from './control.ts';
+import { processCrypto } from './crypto/job-crypto.ts';
 import type { DefinedJob, TenantRef } from './define-job.ts';
 import { type BrokerState, explainRun, type RunExplanation } from './explain.ts';
 import { createJobSettings } from './job-settings.ts';
@@ -27,6 +29,8 @@ export interface ProducerOptions {
   readonly namespace?: string | undefined;
   readonly catalogue: Catalogue;
   readonly log: Logger;
+  /** As `ENCRYPTION_KEYS` (`id:base64,…`, the first is active). Without them inputs with personal fields are refused. */
+  readonly encryptionKeys?: string | undefined;
   /** Connections of each of its two pools at most. */
   readonly poolMax?: number;
   /** Its pools can COPY: for imports. */
@@ -36,6 +40,8 @@ export interface ProducerOptions {
 export interface Producer {
   readonly pools: { readonly app: Pool; readonly ops: Pool };
   readonly catalogue: Catalogue;
+  /** Encrypted columns, for callers that read and write business tables themselves. Errors: `NoKeyError` without keys. */
+  readonly crypto: FieldCrypto;
   /** Durable when it resolves; many at a time share a commit. Errors: see `createAccept`. */
   accept(request: AcceptRequest, actor: string): Promise<Accepted>;
   /** In the caller's transaction: accepted when that commits. */
@@ -110,6 +116,8 @@ export function createProducer(options: ProducerOptions): Producer {
   };
   const app = createPool({ url: options.databaseUrl, role: 'ns_app', name: 'nightshift-api', ...limits });
   const ops = createPool({ url: options.databaseUrl, role: 'ns_ops', name: 'nightshift-api-ops', ...limits });
+  // Of its own: keys are looked up while a transaction holds one of the others, and all of those could be waiting for each other.
+  const keys = createPool({ url: options.databaseUrl, role: 'ns_ops', name: 'nightshift-api-keys', ...limits, max: 2 });
   const redis = connectProducer(options.redisUrl, log);
   const publish = (channel: string, message: string) => {
     if (redis.status === 'ready') redis.publish(channel, message).catch(() => undefined);
@@ -119,10 +127,12 @@ export function createProducer(options: ProducerOptions): Producer {
   };
   const tenants = createTenants(ops);
   const settings = createJobSettings(ops);
-  const { accept, acceptIn, acceptMany } = createAccept({ ops, catalogue, tenants, settings, wake });
+  const crypto = processCrypto(options.encryptionKeys, keys);
+  const { accept, acceptIn, acceptMany } = createAccept({ ops, catalogue, tenants, settings, crypto, wake });
   const control = createControl({
     ops,
     catalogue,
+    crypto,
     wake,
     announce: createAnnouncer(redis, namespace),
     requestCancel: (runId) => publish(cancelChannel(namespace), runId),
@@ -143,17 +153,18 @@ export function createProducer(options: ProducerOptions): Producer {
   return {
     pools: { app, ops },
     catalogue,
+    crypto,
     accept,
     acceptIn,
     acceptMany,
-    start: createStart({ ops, catalogue, tenants, settings, wake }),
+    start: createStart({ ops, catalogue, tenants, settings, crypto, wake }),
     waitFor: waiters.waitFor,
     cancel: control.cancel,
     retry: control.retry,
     replay: control.replay,
     resolveTenant: tenants.resolve,
     tenants: tenants.list,
-    retryMany: createRetryMany({ ops, catalogue, wake }),
+    retryMany: createRetryMany({ ops, catalogue, crypto, wake }),
     snooze: createSnooze(ops),
     pause: pauses.pause,
     resume: pauses.resume,
@@ -173,7 +184,7 @@ export function createProducer(options: ProducerOptions): Producer {
     async close() {
       waiters.close();
       redis.disconnect();
-      await Promise.all([app.end(), ops.end()]);
+      await Promise.all([app.end(), ops.end(), keys.end()]);
     },
   };
 }

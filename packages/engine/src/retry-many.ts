@@ -1,8 +1,10 @@
 import { inTransaction, isUuid, type Pool, type PoolClient } from '@nightshift/db';
+import type { FieldCrypto } from '@nightshift/db/crypto';
 import { storeErrors } from './accept.ts';
 import type { Catalogue } from './catalogue.ts';
+import { openForRetry, sealRuns } from './crypto/sealed-input.ts';
 import type { RunOptions } from './define-job.ts';
-import { InvalidInputError, UnknownJobError } from './errors.ts';
+import { InvalidInputError, RunStateError, UnknownJobError } from './errors.ts';
 import { insertRuns } from './insert-runs.ts';
 import { type NewRun, newRun } from './new-run.ts';
 import { priorityName } from './priority.ts';
@@ -50,11 +52,12 @@ interface EndedRow {
   readonly options: RunOptions;
   readonly tick_date: string | null;
   readonly input: unknown;
+  readonly outcome: string;
 }
 
 // Shards are their parent's to retry.
 const FIND = `
-SELECT r.id, r.tenant_id, r.job, r.priority, r.options, r.tick_date::text, coalesce(p.input, '{}') AS input
+SELECT r.id, r.tenant_id, r.job, r.outcome::text, r.priority, r.options, r.tick_date::text, coalesce(p.input, '{}') AS input
 FROM ops.runs r LEFT JOIN ops.run_payloads p ON p.run_id = r.id
 WHERE r.outcome = $1 AND r.outcome <> 'completed' AND r.parent_id IS NULL AND r.job = ANY ($2)
   AND ($3::uuid IS NULL OR r.tenant_id = $3)
@@ -69,7 +72,12 @@ const NO_ID = '00000000-0000-0000-0000-000000000000';
  * Starts ended runs again that a filter names, each as a new run linked by `retry_of`, all in one transaction. `tenantId` null acts for the
  * platform. `jobs` are those that the caller may start. Errors: `UnknownJobError`.
  */
-export function createRetryMany(deps: { ops: Pool; catalogue: Catalogue; wake: (queues: Iterable<string>) => void }) {
+export function createRetryMany(deps: {
+  ops: Pool;
+  catalogue: Catalogue;
+  crypto: FieldCrypto;
+  wake: (queues: Iterable<string>) => void;
+}) {
   async function find(client: PoolClient, filter: RetryFilter, tenantId: string | null, jobs: readonly string[]) {
     const { rows } = await client.query<EndedRow>(FIND, [
       filter.status,
@@ -97,9 +105,10 @@ export function createRetryMany(deps: { ops: Pool; catalogue: Catalogue; wake: (
         // Two of these at once would each find the same runs.
         await client.query(`SELECT pg_advisory_xact_lock(hashtext('nightshift.retry-many'))`);
         const { found, more } = await find(client, filter, tenantId, jobs);
-        const made = found.map((run) => ({ id: run.id, ...retryOf(deps.catalogue, run, actor) }));
+        const made: { id: string; run: NewRun | null; refused: string | null }[] = [];
+        for (const run of found) made.push({ id: run.id, ...(await retryOf(deps, run, actor)) });
         const fresh = made.flatMap((one) => one.run ?? []);
-        const started = dryRun ? null : await insertRuns(client, fresh);
+        const started = dryRun ? null : await insertRuns(client, await sealRuns(deps.crypto, fresh));
         const runs = made.map(({ id, run, refused }) => {
           if (run === null || started === null) return { id, retryId: null, refused };
           if (started.has(run.id)) return { id, retryId: run.id, refused: null };
@@ -129,16 +138,17 @@ async function auditRetry(
 }
 
 /** The new run, or why there is none: an input that its job no longer takes. */
-function retryOf(
-  catalogue: Catalogue,
+async function retryOf(
+  deps: { catalogue: Catalogue; crypto: FieldCrypto },
   run: EndedRow,
   actor: string,
-): { readonly run: NewRun | null; readonly refused: string | null } {
+): Promise<{ readonly run: NewRun | null; readonly refused: string | null }> {
   try {
+    const job = deps.catalogue.get(run.job);
     const made = newRun({
-      job: catalogue.get(run.job),
+      job,
       tenantId: run.tenant_id,
-      input: run.input,
+      input: await openForRetry(deps.crypto, { ...run, tenantId: run.tenant_id }, run.input),
       options: run.options,
       actor,
       priority: priorityName(run.priority),
@@ -147,7 +157,7 @@ function retryOf(
     });
     return { run: made, refused: null };
   } catch (error) {
-    if (error instanceof InvalidInputError || error instanceof UnknownJobError)
+    if (error instanceof InvalidInputError || error instanceof UnknownJobError || error instanceof RunStateError)
       return { run: null, refused: error.message };
     throw error;
   }

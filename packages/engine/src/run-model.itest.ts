@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { pino } from 'pino';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
+import { processCrypto } from './crypto/job-crypto.ts';
 import { createPass, type Pass } from './dispatch.ts';
 import { PermanentError, RunStateError } from './errors.ts';
 import type { Dispatch, ExecuteDeps } from './execute/execution.ts';
@@ -80,6 +81,7 @@ function real(): Real {
     ops,
     catalogue: engine.producer.catalogue,
     tenants: createTenants(ops),
+    crypto: processCrypto(undefined, ops),
     worker: 'model',
     log,
     announce: () => undefined,

@@ -1,6 +1,8 @@
 import { inTransaction, type Pool, type PoolClient } from '@nightshift/db';
+import type { FieldCrypto } from '@nightshift/db/crypto';
 import { storeErrors } from './accept.ts';
 import type { Catalogue } from './catalogue.ts';
+import { sealRuns } from './crypto/sealed-input.ts';
 import type { DefinedJob, RunOptions, TenantRef } from './define-job.ts';
 import { IdempotencyConflictError } from './errors.ts';
 import { newId } from './id.ts';
@@ -46,6 +48,7 @@ export function createStart(deps: {
   catalogue: Catalogue;
   tenants: Tenants;
   settings: JobSettings;
+  crypto: FieldCrypto;
   wake: (queues: Iterable<string>) => void;
 }) {
   async function tenantsOf(job: DefinedJob, named: readonly string[] | undefined): Promise<readonly TenantRef[]> {
@@ -64,11 +67,11 @@ export function createStart(deps: {
       const triggerId = newId();
       const now = new Date();
       const zone = job.schedule?.zone ?? 'UTC';
-      const runs: NewRun[] = [];
+      const made: NewRun[] = [];
       for (const tenant of tenants) {
         const options = await deps.settings.effective(job, tenant.id, cause.options ?? {});
         const tickDate = localDate(now, zone === 'tenant' ? tenant.zone : zone);
-        runs.push(
+        made.push(
           newRun({
             job,
             tenantId: tenant.id,
@@ -81,6 +84,7 @@ export function createStart(deps: {
           }),
         );
       }
+      const runs = await sealRuns(deps.crypto, made);
       const ids = await inTransaction(deps.ops, [], async (client) => {
         const earlier = await claimKey(client, cause.idempotency, triggerId);
         if (earlier !== null) return earlier;

@@ -1,6 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { inTransaction, type PoolClient } from '@nightshift/db';
 import { raiseAlert } from './alerts/raise-alert.ts';
+import { jobCrypto } from './crypto/job-crypto.ts';
+import { maskedMessage } from './crypto/masked-message.ts';
 import type { DefinedJob, SweepContext, SweepJob, TenantRef } from './define-job.ts';
 import { errorClass, LostClaimError, SnoozeError } from './errors.ts';
 import { lazyDb, lend, untilStored } from './execute/execution.ts';
@@ -220,7 +222,7 @@ async function processItems(
     key: job.key(item),
     tenantId: job.tenantOf?.(item) ?? tenant.id,
     errorClass: errorClass(error),
-    errorMessage: scrubbed(error),
+    errorMessage: maskedMessage(run, attempt.personal, scrubbed(error)),
   }));
   await recordItemFailures(client, run, failures);
   const tally: Record<string, number> = { ...progress.tally };
@@ -240,6 +242,7 @@ async function processItems(
 
 function context(attempt: LongAttempt, client: PoolClient, tenants: readonly TenantRef[]): SweepContext<unknown> {
   const { deps, run, input, stopper, tenant } = attempt;
+  const job = deps.catalogue.get(run.job);
   const lazy = lazyDb(client);
   return {
     runId: run.id,
@@ -250,6 +253,7 @@ function context(attempt: LongAttempt, client: PoolClient, tenants: readonly Ten
     signal: stopper.signal,
     log: deps.log.child({ job: run.job, runId: run.id, tenant: tenant.slug }),
     worker: deps.worker,
+    crypto: jobCrypto(deps.crypto, job),
     client,
     tenantIds: ids(tenants),
     tenants,

@@ -1,4 +1,6 @@
 import { inTransaction } from '@nightshift/db';
+import { jobCrypto } from './crypto/job-crypto.ts';
+import type { PersonalValues } from './crypto/sealed-input.ts';
 import type { DefinedJob, TaskContext, TaskJob, TenantRef } from './define-job.ts';
 import { LostClaimError } from './errors.ts';
 import { type ExecuteDeps, lazyDb, lend } from './execute/execution.ts';
@@ -10,6 +12,7 @@ export interface LongAttempt {
   readonly run: LongRun;
   readonly tenant: TenantRef;
   readonly input: unknown;
+  readonly personal: PersonalValues;
   readonly stopper: Stopper;
 }
 
@@ -28,6 +31,7 @@ export async function runTask(
     signal: stopper.signal,
     log: deps.log.child({ job: job.name, runId: run.id, tenant: tenant.slug }),
     worker: deps.worker,
+    crypto: jobCrypto(deps.crypto, job),
     transaction: (work) =>
       inTransaction(deps.app, [tenant.id], async (client) => {
         const lent = lend(client);

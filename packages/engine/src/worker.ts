@@ -7,6 +7,7 @@ import { createAnnouncer } from './announce.ts';
 import { createBroker } from './broker.ts';
 import type { Catalogue } from './catalogue.ts';
 import { type ConsumeDeps, consumeQueue, consumeSchedules } from './consume.ts';
+import { processCrypto, requireKeys } from './crypto/job-crypto.ts';
 import { createDispatcher } from './dispatcher.ts';
 import { DeclarationError } from './errors.ts';
 import type { LongRunsInHand } from './execute/long.ts';
@@ -33,6 +34,8 @@ export interface WorkerOptions {
   readonly namespace?: string | undefined;
   readonly catalogue: Catalogue;
   readonly log: Logger;
+  /** As `ENCRYPTION_KEYS` (`id:base64,…`, the first is active). Jobs that encrypt, decrypt or have personal input need them. */
+  readonly encryptionKeys?: string | undefined;
   /** Build version, shown in `ops.workers`. */
   readonly version?: string;
   /** Runs (short: bundles) in hand at once, per queue. */
@@ -80,6 +83,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       `${total} slots need at least ${2 * total} connections, and it may open ${poolMax}: lower the slots or raise the pool`,
     ]);
   }
+  requireKeys(options.encryptionKeys, options.catalogue);
   const id = `${hostname()}-${process.pid}-${newId().slice(-6)}`;
   const log = options.log.child({ worker: id });
   const onIdleError = (error: Error) =>
@@ -135,6 +139,7 @@ async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts):
   const broker = createBroker({ redis, namespace });
   const tenants = createTenants(ops);
   const settings = createJobSettings(ops);
+  const crypto = processCrypto(options.encryptionKeys, ops);
   const shutdown = new AbortController();
   const inHand: LongRunsInHand = new Map();
 
@@ -177,7 +182,7 @@ async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts):
   const liveness =
     onStuck === undefined ? null : createLiveness({ redisUrl: options.redisUrl, namespace, log, onStuck });
   const deps: ConsumeDeps = {
-    app, ops, catalogue, tenants, worker: id, log, announce, wake, inHand, namespace,
+    app, ops, catalogue, tenants, crypto, worker: id, log, announce, wake, inHand, namespace,
     redisUrl: options.redisUrl,
     shutdown: shutdown.signal,
     measured: dispatcher.measured,

@@ -388,3 +388,17 @@ export const alerts = opsSchema.table('alerts', {
   lastSeenAt: now('last_seen_at'),
   resolvedAt: at('resolved_at'),
 });
+
+/** Data keys of tenants, wrapped by a master key. */
+export const tenantKeys = opsSchema.table('tenant_keys', {
+  id: text('id').primaryKey(),
+  tenantId: uuid('tenant_id').notNull(),
+  state: text('state', { enum: ['active', 'retired'] })
+    .notNull()
+    .default('active'),
+  masterKeyId: text('master_key_id').notNull(),
+  wrapped: text('wrapped').notNull(),
+  createdAt: now('created_at'),
+  retiredAt: at('retired_at'),
+  rewrappedAt: at('rewrapped_at'),
+});

@@ -1,4 +1,5 @@
 import type { Pool, PoolClient } from '@nightshift/db';
+import type { FieldCrypto } from '@nightshift/db/crypto';
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
 import type { Logger } from 'pino';
 import type { Catalogue } from '../catalogue.ts';
@@ -16,6 +17,8 @@ export interface ExecuteDeps {
   readonly catalogue: Catalogue;
   readonly tenants: Tenants;
   readonly worker: string;
+  /** With every key: a handler gets `jobCrypto` of it. */
+  readonly crypto: FieldCrypto;
   readonly log: Logger;
   /** Tells whoever waits that these runs have ended. After commit; must not throw. */
   readonly announce: (ended: readonly (readonly [string, RunStatus])[]) => void;

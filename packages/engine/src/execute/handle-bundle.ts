@@ -1,4 +1,6 @@
 import type { PoolClient } from '@nightshift/db';
+import { jobCrypto } from '../crypto/job-crypto.ts';
+import { isSealed, openInput, type PersonalValues } from '../crypto/sealed-input.ts';
 import type { DefinedJob, RequestContext, RequestJob, RequestResult, RequestRun } from '../define-job.ts';
 import { DeadlineExceededError, PermanentError, SnoozeError } from '../errors.ts';
 import { halve, halves, UNDO_PART } from '../halve.ts';
@@ -38,6 +40,7 @@ export interface InHand {
   readonly client: PoolClient;
   readonly stopper: Stopper;
   readonly timeoutMs: number;
+  readonly personal: PersonalValues;
 }
 
 /**
@@ -60,9 +63,11 @@ export async function handleBundle(
       continue;
     }
     try {
-      const input = runInput(hand.job, row.input, row.inputVersion);
+      const stored = isSealed(row.input) ? await openInput(deps.crypto, row, row.input, hand.personal) : row.input;
+      const input = runInput(hand.job, stored, row.inputVersion);
       runs.push({ row, run: { runId: row.id, tenantId: row.tenantId, input, attempt: row.attempt } });
     } catch (error) {
+      if (isPassing(error)) throw error;
       attempts.push({ run: row, outcome: { kind: 'failed', error } });
     }
   }
@@ -129,6 +134,7 @@ async function requestContext(
     signal: stopper.signal,
     log: deps.log.child({ job: job.name, tenant: tenant.slug }),
     worker: deps.worker,
+    crypto: jobCrypto(deps.crypto, job),
     tenant,
     client,
     get db() {

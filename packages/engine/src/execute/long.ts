@@ -1,7 +1,9 @@
 import { inTransaction } from '@nightshift/db';
+import { maskedVerdict } from '../crypto/masked-message.ts';
+import { openInput, type PersonalValues } from '../crypto/sealed-input.ts';
 import type { DefinedJob, SweepJob, TaskJob } from '../define-job.ts';
 import { DeadlineExceededError, LostClaimError, PermanentError } from '../errors.ts';
-import { judge, type Outcome, thrownOutcome } from '../outcome.ts';
+import { judge, type Outcome, thrownOutcome, type Verdict } from '../outcome.ts';
 import {
   claimLong,
   endRuns,
@@ -68,8 +70,10 @@ async function hold(
   const stopRenewing = renewWhileHeld(deps, run, stopper);
   const startedAt = performance.now();
   try {
-    const outcome = await attempt(deps, job, run, stopper);
-    return await settle(deps, job, run, outcome, Math.round(performance.now() - startedAt));
+    const personal: PersonalValues = new Map();
+    const outcome = await attempt(deps, job, run, stopper, personal);
+    const verdict = maskedVerdict(run, personal, judge(outcome, run.attempt, policyOf(job, run.priority)));
+    return await settle(deps, job, run, { outcome, verdict }, Math.round(performance.now() - startedAt));
   } finally {
     stopRenewing();
     stopper.dispose();
@@ -105,11 +109,12 @@ async function attempt(
   job: DefinedJob<SweepJob> | DefinedJob<TaskJob>,
   run: LongRun,
   stopper: Stopper,
+  personal: PersonalValues,
 ): Promise<Outcome> {
   try {
     const tenant = await deps.tenants.byId(run.tenantId);
-    const input = runInput(job, run.input, run.inputVersion);
-    const shared = { deps, run, tenant, input, stopper };
+    const input = runInput(job, await openInput(deps.crypto, run, run.input, personal), run.inputVersion);
+    const shared = { deps, run, tenant, input, personal, stopper };
     const done = job.kind === 'sweep' ? await runSweep(job, shared) : await runTask(job, shared);
     if (done === 'split') return { kind: 'split' };
     const stored = storableJson(done.result);
@@ -144,10 +149,9 @@ async function settle(
   deps: ExecuteDeps,
   job: DefinedJob,
   run: LongRun,
-  outcome: Outcome,
+  { outcome, verdict }: { outcome: Outcome; verdict: Verdict },
   durationMs: number,
 ): Promise<string | null> {
-  const verdict = judge(outcome, run.attempt, policyOf(job, run.priority));
   const held = { id: run.id, dispatchId: run.dispatchId, fence: run.fence };
   let parentEnded: RunOutcome | null = null;
   const write = async (): Promise<boolean> =>

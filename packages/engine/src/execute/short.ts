@@ -1,4 +1,7 @@
 import { type BeforeCommit, inTransaction, type PoolClient } from '@nightshift/db';
+import { jobCrypto } from '../crypto/job-crypto.ts';
+import { maskedVerdict } from '../crypto/masked-message.ts';
+import { openInput, type PersonalValues } from '../crypto/sealed-input.ts';
 import type { DefinedJob, RequestJob, RequestRun } from '../define-job.ts';
 import { DeadlineExceededError } from '../errors.ts';
 import { judge, type Outcome, thrownOutcome, type Verdict } from '../outcome.ts';
@@ -41,15 +44,16 @@ export async function executeShort(deps: ExecuteDeps, dispatch: Dispatch): Promi
   }
   const startedAt = performance.now();
   const stopper = createStopper(dispatch.timeoutMs, deps.shutdown);
+  const personal: PersonalValues = new Map();
   try {
-    const early = await beforeClaim(deps, job, dispatch, stopper);
+    const early = await beforeClaim(deps, job, dispatch, stopper, personal);
     if (early === 'give-back') {
       await giveBack(deps, dispatch, dispatch.runs);
       return NOTHING;
     }
     const transact = (known: TriedError | Outcome | null) =>
       untilStored(
-        () => inOneTransaction(deps, job, dispatch, stopper, known, startedAt),
+        () => inOneTransaction(deps, job, dispatch, { stopper, personal }, known, startedAt),
         (_error, tries) => tries >= STORE_TRIES,
       );
     if (early !== null) return await transact(early);
@@ -77,13 +81,15 @@ async function beforeClaim(
   job: DefinedJob<RequestJob>,
   dispatch: Dispatch,
   stopper: Stopper,
+  personal: PersonalValues,
 ): Promise<Outcome | 'give-back' | null> {
   if (job.before === undefined) return null;
   const rows = await untilStored(
     () => inTransaction(deps.app, [dispatch.tenantId], (client) => readDispatch(client, dispatch.id, dispatch.runs)),
     (_error, tries) => tries >= STORE_TRIES,
   );
-  const readable = rows.filter((row) => row.inputVersion <= job.inputVersion).flatMap((row) => readRun(job, row));
+  const known = rows.filter((row) => row.inputVersion <= job.inputVersion);
+  const readable = (await Promise.all(known.map((row) => readRun(deps, job, row, personal)))).flat();
   if (readable.length === 0) return null;
   try {
     const context = {
@@ -92,6 +98,7 @@ async function beforeClaim(
       signal: stopper.signal,
       log: deps.log.child({ job: job.name }),
       worker: deps.worker,
+      crypto: jobCrypto(deps.crypto, job),
     };
     await orAborted(job.before(context, readable), stopper.signal);
     return null;
@@ -103,13 +110,18 @@ async function beforeClaim(
 }
 
 /** The run as its handler sees it; none when its stored input can't be read (that outcome is found again at the claim). */
-function readRun(job: DefinedJob<RequestJob>, row: ClaimedRun): RequestRun<unknown>[] {
+async function readRun(
+  deps: ExecuteDeps,
+  job: DefinedJob<RequestJob>,
+  row: ClaimedRun,
+  personal: PersonalValues,
+): Promise<RequestRun<unknown>[]> {
   try {
     return [
       {
         runId: row.id,
         tenantId: row.tenantId,
-        input: runInput(job, row.input, row.inputVersion),
+        input: runInput(job, await openInput(deps.crypto, row, row.input, personal), row.inputVersion),
         attempt: row.attempt,
       },
     ];
@@ -122,7 +134,7 @@ async function inOneTransaction(
   deps: ExecuteDeps,
   job: DefinedJob<RequestJob>,
   dispatch: Dispatch,
-  stopper: Stopper,
+  held: { readonly stopper: Stopper; readonly personal: PersonalValues },
   known: TriedError | Outcome | null,
   startedAt: number,
 ): Promise<ShortReport> {
@@ -138,7 +150,7 @@ async function inOneTransaction(
       );
     }
     if (ours.length === 0) return null;
-    const hand = { job, client, stopper, timeoutMs: dispatch.timeoutMs };
+    const hand = { job, client, ...held, timeoutMs: dispatch.timeoutMs };
     const attempts =
       known === null || known instanceof TriedError
         ? await handleBundle(deps, hand, ours, known)
@@ -146,6 +158,7 @@ async function inOneTransaction(
     const durationMs = Math.round(performance.now() - startedAt);
     return writeVerdicts(deps, job, client, attempts, beforeCommit, {
       claimed: claimed.length,
+      personal: held.personal,
       durationMs,
       bundleSize: dispatch.runs.length,
     });
@@ -163,11 +176,16 @@ async function writeVerdicts(
   client: PoolClient,
   attempts: readonly Attempt[],
   beforeCommit: BeforeCommit,
-  { claimed, durationMs, bundleSize }: { claimed: number; durationMs: number; bundleSize: number },
+  {
+    claimed,
+    personal,
+    durationMs,
+    bundleSize,
+  }: { claimed: number; personal: PersonalValues; durationMs: number; bundleSize: number },
 ): Promise<Written[]> {
   const written = attempts.map(({ run, outcome }) => ({
     run,
-    verdict: judge(outcome, run.attempt, policyOf(job, run.priority)),
+    verdict: maskedVerdict(run, personal, judge(outcome, run.attempt, policyOf(job, run.priority))),
   }));
   const ends: End[] = [];
   const retries: Retry[] = [];

@@ -1,4 +1,5 @@
 import { isUuid } from '@nightshift/db';
+import { maskedInput } from '../crypto/sealed-input.ts';
 import { UnknownRunError } from '../errors.ts';
 import { type Priority, priorityName } from '../priority.ts';
 import { isEnded, type RunStatus } from '../run-status.ts';
@@ -43,6 +44,7 @@ export interface RunView {
 
 /** One run, with what it was given and what it answered (null while it is open and after its payload's retention). */
 export interface RunDetail extends RunView {
+  /** Personal fields say `<personal>`. */
   readonly input: unknown;
   readonly result: unknown;
   readonly cancelRequestedAt: Date | null;
@@ -82,7 +84,7 @@ export async function findRun(pools: Pools, id: string, tenantId: string | null)
 /** Those of these runs that exist and that the tenant may see, by id. */
 export async function findRuns(pools: Pools, ids: readonly string[], tenantId: string | null): Promise<RunDetail[]> {
   const rows = await read<Row<RunDetail>>(pools, tenantId, DETAIL, [ids]);
-  return rows.map((row) => toView<RunDetail>(row));
+  return rows.map((row) => ({ ...toView<RunDetail>(row), input: maskedInput(row.input) }));
 }
 
 export interface RunFilter extends PageRequest {

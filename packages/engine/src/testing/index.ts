@@ -1,5 +1,5 @@
 export { fakeClock } from './fake-clock.ts';
 export { runJob } from './run-job.ts';
-export { type TestEngine, type TestEngineOptions, testEngine } from './test-engine.ts';
+export { TEST_ENCRYPTION_KEYS, type TestEngine, type TestEngineOptions, testEngine } from './test-engine.ts';
 export { type TestStore, testStore } from './test-store.ts';
 export { until } from './until.ts';

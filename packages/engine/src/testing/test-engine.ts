@@ -5,6 +5,9 @@ import { createProducer, type Producer } from '../producer.ts';
 import { type RunningWorker, startWorker, type WorkerOptions } from '../worker.ts';
 import { type TestStore, testStore } from './test-store.ts';
 
+/** Keys of every test engine; a test of the keys themselves makes its own. */
+export const TEST_ENCRYPTION_KEYS = `test1:${Buffer.from('a key of tests, of no other use!').toString('base64')}`;
+
 export interface TestEngineOptions {
   readonly jobs: readonly DefinedJob[];
   /** Default 1; 0 leaves starting them to the test. */
@@ -37,6 +40,7 @@ export async function testEngine(options: TestEngineOptions): Promise<TestEngine
     namespace: store.namespace,
     catalogue,
     log,
+    encryptionKeys: TEST_ENCRYPTION_KEYS,
   };
   const producer = createProducer(shared);
   const workers: RunningWorker[] = [];

@@ -1,0 +1,2 @@
+export * from '@nightshift/db/crypto';
+export { personal } from './personal.ts';
