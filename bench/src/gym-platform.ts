@@ -90,6 +90,7 @@ async function startWorker(dir: string, databaseUrl: string, redisUrl: string): 
       NODE_ENV: 'development',
       NIGHTSHIFT_NS: 'bench',
       NIGHTSHIFT_CLOCK: 'off',
+      ENCRYPTION_KEYS: `bench:${randomBytes(32).toString('base64')}`,
       DATABASE_URL: databaseUrl,
       REDIS_URL: redisUrl,
     },

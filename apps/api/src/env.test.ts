@@ -12,6 +12,7 @@ const PRODUCTION = {
   NODE_ENV: 'production',
   PUBLIC_URL: 'https://jobs.clinic.org',
   BOARD_PASSWORD: 'Wm4-Tq9-Lz2-Kx7',
+  ENCRYPTION_KEYS: `k1:${'Zk3v'.repeat(10)}Zk0=`,
 };
 
 function problemsOf(source: Record<string, string | undefined>): readonly string[] {
@@ -69,6 +70,12 @@ describe('production refuses', () => {
       'the secret of a manual',
       { CRON_SECRET: 'your-secret-key-here-and-some-more-of-it' },
       /CRON_SECRET is a well-known/,
+    ],
+    ['no keys to encrypt with', { ENCRYPTION_KEYS: undefined }, /ENCRYPTION_KEYS is not set/],
+    [
+      'a key that is too short',
+      { ENCRYPTION_KEYS: 'k1:c2hvcnQ=' },
+      /ENCRYPTION_KEYS: key 'k1' has 5 bytes and needs 32/,
     ],
     ['a trivial secret', { JWT_SECRET: 'a'.repeat(40) }, /JWT_SECRET is a well-known/],
     ['one secret for two doors', { CRON_SECRET: DEVELOPMENT.JWT_SECRET }, /are the same/],

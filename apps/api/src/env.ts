@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { encryptionKeysVariable } from '@nightshift/engine/crypto';
 import { z } from 'zod';
 
 const url = (protocols: readonly string[], example: string) =>
@@ -51,6 +52,7 @@ export const envSchema = z.object({
     .string()
     .min(16, { error: 'expected at least 16 characters; make one with: openssl rand -hex 32' })
     .describe('Bearer secret of the gym cron paths (/api/cron/…)'),
+  ENCRYPTION_KEYS: encryptionKeysVariable,
   GYM_CRON_ALLOW_GET: flag
     .default(false)
     .describe('In production, let GET on the gym cron paths start jobs, with the secret'),
@@ -114,6 +116,8 @@ const WELL_KNOWN =
 
 function* productionProblems(given: Given): Generator<string> {
   if (given.BOARD_PASSWORD === undefined) yield 'BOARD_PASSWORD is not set: it guards /admin/queues in production';
+  if (given.ENCRYPTION_KEYS === undefined)
+    yield 'ENCRYPTION_KEYS is not set: personal fields of inputs are encrypted with it; make one key with: echo "k1:$(openssl rand -base64 32)"';
   if (given.PUBLIC_URL === undefined) yield 'PUBLIC_URL is not set: production needs its https address';
   for (const name of ['PUBLIC_URL', 'JWKS_URL'] as const) {
     const value = given[name];

@@ -22,6 +22,7 @@ async function main(env: Env): Promise<void> {
     redisUrl: env.REDIS_URL,
     namespace: env.NIGHTSHIFT_NS,
     poolMax: env.API_POOL_MAX,
+    encryptionKeys: env.ENCRYPTION_KEYS,
     catalogue,
     log,
   });

@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { type TestStore, testStore } from '@nightshift/engine/testing';
+import { TEST_ENCRYPTION_KEYS, type TestStore, testStore } from '@nightshift/engine/testing';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
@@ -27,6 +27,7 @@ function environment(more: Record<string, string> = {}): Record<string, string> 
     NIGHTSHIFT_NS: 'e2e-api',
     JWT_SECRET: 'Zk3vJ8wq0pLr7sYt2uXe5nBc9mAd4fGh',
     CRON_SECRET: 'q8Rw2Lk5Vx0Tn7Jm3Hb6Pd9Sf4Gc1Zy-',
+    ENCRYPTION_KEYS: TEST_ENCRYPTION_KEYS,
     ...more,
   };
 }

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createCatalogue } from '@nightshift/engine';
-import { type TestStore, testStore } from '@nightshift/engine/testing';
+import { TEST_ENCRYPTION_KEYS, type TestStore, testStore } from '@nightshift/engine/testing';
 import { type RunningWorker, startWorker } from '@nightshift/engine/worker';
 import { jobs } from '@nightshift/jobs';
 import { pino } from 'pino';
@@ -26,6 +26,7 @@ beforeAll(async () => {
     ADMIN_DATABASE_URL: store.adminUrl,
     NIGHTSHIFT_NS: store.namespace,
     NIGHTSHIFT_HOME: files,
+    ENCRYPTION_KEYS: TEST_ENCRYPTION_KEYS,
     JWT_SECRET: 'a-secret-that-is-long-enough-for-a-test',
   };
   await nightshift(['seed', '--gyms', '2', '--members', '40', '--days', '60']);
@@ -33,6 +34,7 @@ beforeAll(async () => {
     databaseUrl: store.databaseUrl,
     redisUrl: store.redisUrl,
     namespace: store.namespace,
+    encryptionKeys: TEST_ENCRYPTION_KEYS,
     catalogue: createCatalogue(jobs),
     log: pino({ level: 'silent' }),
     slots: { short: 2, long: 2 },

@@ -6,7 +6,7 @@ import { CommanderError } from 'commander';
 import { pino } from 'pino';
 import { type Cli, EXIT, type ExitCode, type Terminal } from './cli-context.ts';
 import { explain } from './explain.ts';
-import type { Environment } from './home.ts';
+import { type Environment, encryptionKeys } from './home.ts';
 import { buildProgram } from './program.ts';
 import { findServers } from './servers.ts';
 
@@ -65,6 +65,7 @@ async function withProducer<T>(
     databaseUrl: servers.databaseUrl,
     redisUrl: servers.redisUrl,
     ...(env.NIGHTSHIFT_NS ? { namespace: env.NIGHTSHIFT_NS } : {}),
+    encryptionKeys: encryptionKeys(env),
     catalogue: createCatalogue(jobs),
     log: pino({ level: env.LOG_LEVEL ?? 'error' }, pino.destination(2)),
     poolMax: 4,

@@ -1,3 +1,4 @@
+import { encryptionKeysVariable } from '@nightshift/engine/crypto';
 import { z } from 'zod';
 
 /** What the command line and `npm start` read beside the variables of the API and the workers. */
@@ -12,6 +13,7 @@ export const cliEnvSchema = z.object({
     .describe(
       'Postgres as a role that may make roles and databases: for migrate and seed, never for the API or a worker',
     ),
+  ENCRYPTION_KEYS: encryptionKeysVariable,
 });
 
 /** Variables that docker-compose.yml alone reads. */

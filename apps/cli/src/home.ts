@@ -30,10 +30,22 @@ export function readDevFile(home: string): DevFile | null {
   return parsed.success ? parsed.data : null;
 }
 
-/** Secret that signs development tokens, kept in the home between starts. */
-export function storedJwtSecret(home: string): string | null {
+const storedSecretsSchema = z.looseObject({ jwtSecret: z.string().optional(), encryptionKeys: z.string().optional() });
+
+/** Secrets of development, kept in the home between starts. */
+function storedSecrets(home: string): z.infer<typeof storedSecretsSchema> {
   const path = join(home, 'secrets.json');
-  if (!existsSync(path)) return null;
-  const parsed = z.looseObject({ jwtSecret: z.string() }).safeParse(JSON.parse(readFileSync(path, 'utf8')));
-  return parsed.success ? parsed.data.jwtSecret : null;
+  if (!existsSync(path)) return {};
+  return storedSecretsSchema.safeParse(JSON.parse(readFileSync(path, 'utf8'))).data ?? {};
+}
+
+/** Secret that signs development tokens. */
+export function storedJwtSecret(home: string): string | null {
+  return storedSecrets(home).jwtSecret ?? null;
+}
+
+/** From `ENCRYPTION_KEYS`, else what `npm start` made for its own database. */
+export function encryptionKeys(env: Environment): string | undefined {
+  if (env.ENCRYPTION_KEYS) return env.ENCRYPTION_KEYS;
+  return env.DATABASE_URL ? undefined : storedSecrets(homeDirectory(env)).encryptionKeys;
 }

@@ -4,6 +4,7 @@ import { doctorCommand } from './commands/doctor.ts';
 import { explainCommand } from './commands/explain.ts';
 import { importCommand } from './commands/import.ts';
 import { jobsCommand } from './commands/jobs.ts';
+import { keysCommand } from './commands/keys.ts';
 import { migrateCommand } from './commands/migrate.ts';
 import { nightCommand } from './commands/night.ts';
 import { queuesCommand } from './commands/queues.ts';
@@ -30,6 +31,7 @@ export function buildProgram(cli: Cli): Command {
     explainCommand,
     schedulesCommand,
     queuesCommand,
+    keysCommand,
     tokenCommand,
     importCommand,
     seedCommand,

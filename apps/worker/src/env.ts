@@ -1,3 +1,4 @@
+import { encryptionKeysVariable } from '@nightshift/engine/crypto';
 import { z } from 'zod';
 
 const flag = z.enum(['on', 'off']).transform((value) => value === 'on');
@@ -15,6 +16,7 @@ export const workerEnvSchema = z.object({
     .regex(/^[a-z0-9_-]{1,32}$/)
     .default('ns')
     .describe('What every name in Redis begins with'),
+  ENCRYPTION_KEYS: encryptionKeysVariable,
   NIGHTSHIFT_CLOCK: flag.prefault('on').describe('`off`: schedules do not fire in this worker; runs and retries go on'),
   NIGHTSHIFT_SLOTS_SHORT: z.coerce
     .number()
@@ -54,8 +56,14 @@ export type WorkerEnv = z.output<typeof workerEnvSchema>;
 
 /** Errors: one that lists every variable that is missing or wrong. */
 export function readEnv(source: NodeJS.ProcessEnv): WorkerEnv {
-  const parsed = workerEnvSchema.safeParse(source);
-  if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) => `  - ${issue.path.join('.')}: ${issue.message}`);
+  // An empty variable counts as not set.
+  const given = Object.fromEntries(Object.entries(source).filter(([, value]) => value !== ''));
+  const parsed = workerEnvSchema.safeParse(given);
+  const problems = parsed.success
+    ? []
+    : parsed.error.issues.map((issue) => `  - ${issue.path.join('.')}: ${issue.message}`);
+  if (source.NODE_ENV === 'production' && !source.ENCRYPTION_KEYS)
+    problems.push('  - ENCRYPTION_KEYS: is not set, and production needs it for personal fields');
+  if (parsed.success && problems.length === 0) return parsed.data;
   throw new Error(`The worker cannot start; set these environment variables right:\n${problems.join('\n')}`);
 }

@@ -21,6 +21,7 @@ async function main(): Promise<void> {
     namespace: env.NIGHTSHIFT_NS,
     catalogue: createCatalogue(jobs),
     log,
+    encryptionKeys: env.ENCRYPTION_KEYS,
     version: process.env.npm_package_version ?? '0.1.0',
     slots: { short: env.NIGHTSHIFT_SLOTS_SHORT, long: env.NIGHTSHIFT_SLOTS_LONG },
     fireSchedules: env.NIGHTSHIFT_CLOCK,

@@ -2,7 +2,13 @@ import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { createCatalogue, type DefinedJob } from '@nightshift/engine';
 import { createProducer, type Producer } from '@nightshift/engine/accept';
-import { type TestEngine, type TestStore, testEngine, testStore } from '@nightshift/engine/testing';
+import {
+  TEST_ENCRYPTION_KEYS,
+  type TestEngine,
+  type TestStore,
+  testEngine,
+  testStore,
+} from '@nightshift/engine/testing';
 import { SignJWT } from 'jose';
 import { pino } from 'pino';
 import { createApp } from '../app.ts';
@@ -90,7 +96,12 @@ export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
   const limits = options.limits ?? PATIENT;
   const catalogue = createCatalogue(jobs);
   const shared = { redisUrl: store.redisUrl, namespace: store.namespace, log };
-  const producer = createProducer({ ...shared, databaseUrl: store.databaseUrl, catalogue });
+  const producer = createProducer({
+    ...shared,
+    encryptionKeys: TEST_ENCRYPTION_KEYS,
+    databaseUrl: store.databaseUrl,
+    catalogue,
+  });
   const queues = createBoardQueues({ ...shared, queues: catalogue.queues.map((queue) => queue.name) });
   const server = createHttpServer(
     createApp({ env, producer, queues, log, version: '0.0.0-test', limits: { bearer: limits, signIn: limits } }),

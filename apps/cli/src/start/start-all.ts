@@ -93,6 +93,7 @@ async function nightOnce(installation: Installation, options: StartOptions, step
     databaseUrl: installation.servers.databaseUrl,
     redisUrl: installation.servers.redisUrl,
     namespace: options.env.NIGHTSHIFT_NS || 'ns',
+    encryptionKeys: installation.secrets.encryptionKeys,
     catalogue: createCatalogue(jobs),
     log: pino(pino.destination({ dest: join(installation.home, 'logs', 'start.log'), sync: true })),
     poolMax: 4,

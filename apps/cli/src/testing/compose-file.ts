@@ -32,6 +32,7 @@ export const SAMPLE_ENV: Readonly<Record<string, string>> = {
   JWT_SECRET: 'd4'.repeat(24),
   CRON_SECRET: 'e5'.repeat(24),
   BOARD_PASSWORD: 'f6'.repeat(12),
+  ENCRYPTION_KEYS: `k1:${'Zk3v'.repeat(10)}Zk0=`,
 };
 
 /** Environment of a service, interpolated as compose does. Errors: for `${NAME:?message}` the name and the message. */

@@ -1,2 +1,3 @@
 export * from '@nightshift/db/crypto';
+export { encryptionKeysVariable } from './keys-variable.ts';
 export { personal } from './personal.ts';
