@@ -29,6 +29,7 @@ const call = tinyRequest('call', {
   retry: { retries: 0 },
   input: schema,
   async before(_ctx, runs) {
+    if (failing) throw new Error(`${NAME} is not at home`);
     seen.push(...runs.map((run) => run.input));
   },
   async handle(_ctx, runs) {
@@ -51,6 +52,7 @@ const walk = tinySweep('walk', {
   shards: { items: 2, bounds: async () => ['i001'] },
   async process(ctx, items) {
     seen.push(ctx.input);
+    if (failing && items.some((item) => item.id === 'j002')) fail();
     return { changed: items.length };
   },
 });
@@ -147,6 +149,26 @@ describe('personal fields of an input', () => {
       [[id, retried.id, retryId]],
     );
     expect(new Set(rows.map((row) => row.sealed)).size).toBe(3);
+  });
+
+  test('are in no message, whoever throws it; a replay of the items that failed has them', async () => {
+    failing = true;
+    const called = await engine.producer.accept(request(call), 'test');
+    expect(await ended(called.id)).toMatchObject({ status: 'failed', errorMessage: '<personal> is not at home' });
+    await addItems(engine.store, tenant, 3, { prefix: 'j' });
+    const { id } = await engine.producer.accept({ ...request(walk), options: { shards: 1 } }, 'test');
+    expect(await ended(id)).toMatchObject({ status: 'completed_with_item_errors', failedItems: 1 });
+    const failures = await engine.store.admin.query(
+      'SELECT item_key, error_message FROM ops.item_failures WHERE run_id = $1',
+      [id],
+    );
+    expect(failures.rows).toEqual([{ item_key: 'j002', error_message: 'no luck with <personal>' }]);
+    failing = false;
+    seen = [];
+    const replayed = await engine.producer.replay(id, 'test', null);
+    expect(await ended(replayed.id)).toMatchObject({ status: 'completed', processed: 1, replayOf: id });
+    expect(seen).toEqual([input]);
+    expect(await anywhere('Lovelace')).toEqual([]);
   });
 
   test('do not open in another run', async () => {
