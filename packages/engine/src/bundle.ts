@@ -5,13 +5,13 @@ export const MAX_BUNDLE = 200;
 export const BUNDLE_MS = 250;
 
 /**
- * Size of the next bundles: 1 while there is room for every run on its own (latency, and a Bull Board that shows runs), growing with the
- * backlog, never so large that a bundle takes longer than 250 ms.
+ * Size of the next bundles, over which `spread` of them the backlog is to be spread: 1 while there is an idle slot for every run on its own
+ * (latency, and a Bull Board that shows runs), growing with the backlog, never so large that a bundle takes longer than 250 ms.
  */
-export function bundleSize(backlog: number, room: number, msPerRun: number | undefined): number {
-  if (room <= 0) return 0;
+export function bundleSize(backlog: number, spread: number, msPerRun: number | undefined): number {
+  if (spread <= 0) return 0;
   const byTime = msPerRun === undefined || msPerRun <= 0 ? MAX_BUNDLE : Math.max(1, Math.floor(BUNDLE_MS / msPerRun));
-  return Math.max(1, Math.min(Math.ceil(backlog / room), MAX_BUNDLE, byTime));
+  return Math.max(1, Math.min(Math.ceil(backlog / spread), MAX_BUNDLE, byTime));
 }
 
 /** A run that failed or crashed before goes alone, so that it cannot take others with it. */

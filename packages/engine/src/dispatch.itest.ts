@@ -103,14 +103,24 @@ async function pause(kind: 'queue' | 'job' | 'tenant', key: string): Promise<() 
 }
 
 describe('a pass', () => {
-  it('takes runs singly while there is room, the oldest first', async () => {
-    await worker(2);
+  it('takes runs singly while there are idle slots, the oldest first', async () => {
+    await worker(3);
     const tenant = randomUUID();
     const ids = await add({ tenant, n: 3 });
     const made = await passes()();
     expect(made.dispatches.map((dispatch) => dispatch.runs)).toEqual(ids.map((id) => [id]));
     expect(made.dispatches[0]).toMatchObject({ job: 'x', tenantId: tenant, priority: 3, timeoutMs: 1_000 });
     expect(await states()).toEqual({ dispatched: 3 });
+  });
+
+  it('puts together what would only wait for a slot', async () => {
+    await worker(2);
+    const tenant = randomUUID();
+    await add({ tenant, n: 2 });
+    const pass = passes();
+    await pass();
+    const ids = await add({ tenant, n: 5 });
+    expect((await pass()).dispatches.map((dispatch) => dispatch.runs)).toEqual([ids]);
   });
 
   it('keeps its window of four dispatches a slot, however deep the backlog', async () => {

@@ -72,6 +72,8 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
     const late = await outOfTurn(client, queue, state, budget, window);
     const bundles = [...late.bundles];
     budget.spend(bundles.flat());
+    // Runs that would only wait in Redis for a slot go together instead: a dispatch costs as much for one as for many.
+    const idle = state.slots - Object.values(state.inHand).reduce((sum, n) => sum + n, 0);
     const used = new Set(bundles.flat().map((run) => run.id));
     let more = false;
     let cut = false;
@@ -95,7 +97,7 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
       if (tenants === 0) continue;
       const candidates = budget.admit(found.filter((run) => !used.has(run.id)));
       const made = makeBundles(candidates, room, (job, backlog) =>
-        long ? 1 : bundleSize(backlog, room, deps.msPerRun(job)),
+        long ? 1 : bundleSize(backlog, Math.max(1, Math.min(room, idle - bundles.length)), deps.msPerRun(job)),
       );
       bundles.push(...made);
       budget.spend(made.flat());
