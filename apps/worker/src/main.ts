@@ -1,6 +1,6 @@
 import { createCatalogue } from '@nightshift/engine';
 import { startWorker } from '@nightshift/engine/worker';
-import { jobs } from '@nightshift/jobs';
+import { jobs, templates } from '@nightshift/jobs';
 import { pino } from 'pino';
 import { refuseEviction } from './check-redis.ts';
 import { readEnv } from './env.ts';
@@ -19,7 +19,7 @@ async function main(): Promise<void> {
     databaseUrl: env.DATABASE_URL,
     redisUrl: env.REDIS_URL,
     namespace: env.NIGHTSHIFT_NS,
-    catalogue: createCatalogue(jobs),
+    catalogue: createCatalogue(jobs, templates),
     log,
     encryptionKeys: env.ENCRYPTION_KEYS,
     version: process.env.npm_package_version ?? '0.1.0',

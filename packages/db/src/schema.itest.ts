@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cloneTestDatabase, type TestDatabase } from './import/test-database.ts';
 import { createPool, inTransaction, type Pool } from './index.ts';
 import * as gym from './schema/gym.ts';
+import * as notifications from './schema/notifications.ts';
 import * as ops from './schema/ops.ts';
 
 /** The migrator's own table: no query of ours touches it but the version check. */
@@ -12,7 +13,7 @@ const NOT_OURS = ['ops.migrations'];
 /** Names tenants, and is the platform's own: handlers never see a key. */
 const KEYS = 'ops.tenant_keys';
 
-const exported: unknown[] = [...Object.values(ops), ...Object.values(gym)];
+const exported: unknown[] = [...Object.values(ops), ...Object.values(notifications), ...Object.values(gym)];
 const declared = exported
   .filter((value) => is(value, PgTable))
   .map((table) => {
@@ -52,7 +53,7 @@ beforeAll(async () => {
   db = await cloneTestDatabase();
   const { rows } = await db.admin.query<FoundTable>(
     `SELECT n.nspname || '.' || c.relname AS name, c.relrowsecurity AS secured, c.relforcerowsecurity AS forced,
-       (SELECT jsonb_agg(jsonb_build_object('name', a.attname, 'type', replace(format_type(a.atttypid, NULL), 'ops.', ''), 'notNull', a.attnotnull,
+       (SELECT jsonb_agg(jsonb_build_object('name', a.attname, 'type', replace(replace(format_type(a.atttypid, NULL), 'ops.', ''), 'time without time zone', 'time'), 'notNull', a.attnotnull,
           'filled', a.atthasdef OR a.attidentity <> '')) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
        coalesce((SELECT jsonb_agg(a.attname ORDER BY k.n) FROM pg_constraint p, unnest(p.conkey) WITH ORDINALITY AS k(num, n)
           JOIN pg_attribute a ON a.attnum = k.num WHERE p.conrelid = c.oid AND a.attrelid = c.oid AND p.contype = 'p'), '[]') AS "primaryKey",
@@ -210,6 +211,9 @@ describe('what the serving roles may do', () => {
       `INSERT INTO ops.idempotency_keys (principal, tenant_id, key, body_sha256, run_id) VALUES ('p', $2, 'k', 'x', $1)`,
       `INSERT INTO ops.audit_log (tenant_id, actor, action, run_id) VALUES ($2, 'test', 'x', $1)`,
       `INSERT INTO ops.alerts (id, tenant_id, key, severity, message) VALUES ($1::uuid, $2, $1::text, 'INFO', 'm')`,
+      `INSERT INTO ops.notifications (id, tenant_id, dedupe_key, channel, template, priority, to_enc, data_enc)
+       VALUES ($1::uuid, $2, $1::text, 'email', 'tiny.x', 1, 'to', 'data')`,
+      `INSERT INTO ops.notification_preferences (tenant_id, user_key, channel) VALUES ($2, $1::text, 'email')`,
     ];
     for (const text of others) await db.admin.query(text, [run, tenantId]);
     await db.admin.query(`INSERT INTO ops.job_settings (job, tenant_id, updated_by) VALUES ('tiny.x', $1, 'test')`, [
@@ -219,6 +223,7 @@ describe('what the serving roles may do', () => {
 
   const readable = [
     'open_runs', 'runs', 'run_payloads', 'attempts', 'item_failures', 'idempotency_keys', 'audit_log', 'job_settings', 'alerts',
+    'notifications', 'notification_preferences',
   ]; // biome-ignore format: a list of names
 
   it.each(readable)('shows of ops.%s the rows of the tenants in hand, and no row without any', async (table) => {

@@ -2,6 +2,7 @@ import { canary } from './canary.job.ts';
 import { nearest } from './check-declaration.ts';
 import type { DefinedJob } from './define-job.ts';
 import { DeclarationError, UnknownJobError } from './errors.ts';
+import { type Template, templatesByName } from './notifications/template.ts';
 
 /** The jobs a process knows: those it is given and the platform's own. */
 export interface Catalogue {
@@ -9,12 +10,14 @@ export interface Catalogue {
   /** Errors: `UnknownJobError` with the nearest name. */
   get(name: string): DefinedJob;
   find(name: string): DefinedJob | undefined;
+  /** What notifications are made of, by name. */
+  readonly templates: ReadonlyMap<string, Template>;
   /** Queues that these jobs need, each once. */
   readonly queues: readonly { readonly name: string; readonly kind: 'short' | 'long' }[];
 }
 
-/** Errors: `DeclarationError` for two jobs of one name, an `after` that names no job, or a circle of them. */
-export function createCatalogue(jobs: readonly DefinedJob[]): Catalogue {
+/** Errors: `DeclarationError` for two jobs or templates of one name, an `after` that names no job, or a circle of them. */
+export function createCatalogue(jobs: readonly DefinedJob[], templates: readonly Template[] = []): Catalogue {
   const all = [canary as DefinedJob, ...jobs];
   const byName = new Map(all.map((job) => [job.name, job]));
   const problems = all
@@ -27,6 +30,7 @@ export function createCatalogue(jobs: readonly DefinedJob[]): Catalogue {
   );
   return {
     jobs: all,
+    templates: templatesByName(templates),
     find: (name) => byName.get(name),
     get(name) {
       const job = byName.get(name);

@@ -6,7 +6,7 @@ import { cronProblem, DST_RULES, zoneProblem } from './schedule/cron.ts';
 
 const COMMON = [
   'kind', 'name', 'title', 'description', 'scope', 'priority', 'retry', 'schedule', 'typicalMs', 'maxMs', 'input', 'inputVersion',
-  'upgrade', 'options', 'limits', 'access', 'encrypts', 'decrypts',
+  'upgrade', 'options', 'limits', 'access', 'encrypts', 'decrypts', 'maxNotifications',
 ]; // biome-ignore format: a list of words
 const OWN: Readonly<Record<Job['kind'], readonly string[]>> = {
   request: ['before', 'handle'],
@@ -62,6 +62,7 @@ function* numberProblems(job: Job): Generator<string> {
     ['options.batchSize', job.options?.batchSize, 1],
     ['options.batchDelayMs', job.options?.batchDelayMs, 0],
     ['options.timeoutMs', job.options?.timeoutMs, 100],
+    ['maxNotifications', job.maxNotifications, 1],
     ['limits.concurrency', job.limits?.concurrency, 1],
     ['limits.perMinute', job.limits?.perMinute, 1],
     ['limits.perTenantConcurrency', job.limits?.perTenantConcurrency, 1],

@@ -57,6 +57,7 @@ beforeAll(async () => {
     crypto: processCrypto(undefined, ops),
     worker: 'test',
     log: pino({ level: 'silent' }),
+    notified: () => undefined,
     announce: () => undefined,
     measured: () => undefined,
     wake: () => undefined,

@@ -136,7 +136,7 @@ export function createControl(deps: ControlDeps) {
           if (run.failed_items === 0)
             throw new RunStateError(id, run.outcome, 'no item of it failed, so there is nothing to replay.');
           const left = await client.query(
-            'SELECT 1 FROM ops.item_failures WHERE run_id = $1 AND replayed_by IS NULL LIMIT 1',
+            'SELECT 1 FROM ops.item_failures WHERE run_id = $1 AND replayed_by IS NULL AND notification_id IS NULL LIMIT 1',
             [id],
           );
           if (!left.rowCount)

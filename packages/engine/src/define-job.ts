@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { z } from 'zod';
 import { checkDeclaration } from './check-declaration.ts';
 import type { JobLimits } from './limits/limits.ts';
+import type { Notify } from './notifications/notify.ts';
 import type { RetryPolicy } from './policy.ts';
 import type { Priority } from './priority.ts';
 import type { DstRule } from './schedule/cron.ts';
@@ -92,6 +93,8 @@ interface JobBase<Input extends z.ZodType> {
   readonly options?: Partial<RunOptions>;
   /** How many of its runs may be in hand at once, altogether or of one tenant, and be started within 60 s. */
   readonly limits?: JobLimits;
+  /** Most notifications that one run may make, over all its batches; one that would make more fails. Default: no limit. */
+  readonly maxNotifications?: number;
   /** Roles that may start it besides `operator` and above; `platform`: only platform tokens of `admin` or `service`. */
   readonly access?: 'platform';
   /** True: its handler may encrypt fields (`ctx.crypto`). */
@@ -124,6 +127,8 @@ export interface RequestRun<Input> {
 export interface RequestContext extends Context {
   readonly db: NodePgDatabase;
   readonly client: SqlClient;
+  /** Messages to be sent once the transaction has committed. */
+  readonly notify: Notify;
   readonly tenant: TenantRef;
 }
 
@@ -157,6 +162,8 @@ export interface SweepContext<Input> extends Context {
   readonly input: Input;
   readonly db: NodePgDatabase;
   readonly client: SqlClient;
+  /** Messages to be sent once the batch has committed; in a dry run counted only. */
+  readonly notify: Notify;
   readonly tenantIds: readonly string[];
   readonly tenants: readonly TenantRef[];
 }
@@ -197,12 +204,19 @@ export interface SweepJob<Input extends z.ZodType = AnyInput, Item = AnyItem> ex
   readonly summarize: (totals: SweepTotals) => Readonly<Record<string, unknown>>;
 }
 
+export interface TaskTransaction {
+  readonly db: NodePgDatabase;
+  readonly client: SqlClient;
+  /** Messages to be sent once the transaction has committed; in a dry run counted only. */
+  readonly notify: Notify;
+}
+
 export interface TaskContext extends Context {
   readonly runId: string;
   readonly tickDate: TickDate;
   readonly tenant: TenantRef;
   /** A transaction as the run's tenant. It commits only while this worker still holds the run. */
-  transaction<T>(work: (tx: { readonly db: NodePgDatabase; readonly client: SqlClient }) => Promise<T>): Promise<T>;
+  transaction<T>(work: (tx: TaskTransaction) => Promise<T>): Promise<T>;
 }
 
 /** One handler that may last: it must watch `ctx.signal`. */

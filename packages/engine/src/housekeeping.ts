@@ -1,6 +1,7 @@
 import type { Pool } from '@nightshift/db';
 import type { Logger } from 'pino';
 import { createLoop, type Loop } from './loop.ts';
+import { deleteExpired } from './notifications/outbox.ts';
 
 const EVERY_MS = 10 * 60_000;
 /** Ticks, outcomes and counts are kept this long (SPEC 7), days. */
@@ -15,6 +16,7 @@ export function createHousekeeping(deps: { ops: Pool; log: Logger; retentionDays
       [deps.retentionDays, HISTORY_DAYS],
     );
     if (rows[0]?.dropped) deps.log.info({ dropped: rows[0].dropped }, 'partitions past their retention dropped');
+    await deleteExpired(deps.ops, HISTORY_DAYS);
     await deps.ops.query('DELETE FROM ops.idempotency_keys WHERE expires_at < clock_timestamp()');
     await deps.ops.query(`DELETE FROM ops.workers WHERE heartbeat_at < clock_timestamp() - interval '1 day'`);
     return EVERY_MS;

@@ -22,10 +22,21 @@ export {
   type SweepTotals,
   type TaskContext,
   type TaskJob,
+  type TaskTransaction,
   type TenantRef,
 } from './define-job.ts';
 export * from './errors.ts';
 export type { JobLimits, Limits } from './limits/limits.ts';
+export { Html, html } from './notifications/html.ts';
+export { NotificationCapError, UnknownTemplateError } from './notifications/notification-errors.ts';
+export type { ChannelName, NewNotification, Notified, Notify } from './notifications/notify.ts';
+export {
+  defineTemplate,
+  type Rendered,
+  render,
+  type Template,
+  type WhatsAppTemplate,
+} from './notifications/template.ts';
 export { type RetryPolicy, retryDelayMs, retryPolicy } from './policy.ts';
 export { PRIORITIES, type Priority, priorityName, priorityNumber, WAITING_BOUND_MS } from './priority.ts';
 export { cronProblem, localDate, nextInstant, zoneProblem } from './schedule/cron.ts';

@@ -53,7 +53,7 @@ SELECT id, outcome, CASE WHEN options ->> 'dryRun' = 'true' THEN NULL ELSE repla
 /** What a replay met again and did not fail on is mended; what failed once more has a failure of its own under the replay's id. */
 const MENDED = `
 UPDATE ops.item_failures f SET replayed_by = g.id FROM unnest($1::uuid[], $2::uuid[]) AS g(id, replay_of)
-WHERE f.run_id = g.replay_of AND f.replayed_by IS NULL
+WHERE f.run_id = g.replay_of AND f.replayed_by IS NULL AND f.notification_id IS NULL
   AND NOT EXISTS (SELECT 1 FROM ops.item_failures again WHERE again.run_id = g.id AND again.item_key = f.item_key)`;
 
 /** Ends runs: history, payload and audit row in the statement that deletes them. Resolves to the ids that were still held. */
@@ -359,7 +359,7 @@ export async function checkpoint(
 /** Keys of the items that a replay is to do again, and have not been replayed since. */
 export async function keysToReplay(client: SqlClient, replayOf: string): Promise<Set<string>> {
   const { rows } = await client.query<{ item_key: string }>(
-    'SELECT item_key FROM ops.item_failures WHERE run_id = $1 AND replayed_by IS NULL',
+    'SELECT item_key FROM ops.item_failures WHERE run_id = $1 AND replayed_by IS NULL AND notification_id IS NULL',
     [replayOf],
   );
   return new Set(rows.map((row) => row.item_key));

@@ -84,6 +84,7 @@ function real(): Real {
     crypto: processCrypto(undefined, ops),
     worker: 'model',
     log,
+    notified: () => undefined,
     announce: () => undefined,
     measured: () => undefined,
     wake: () => undefined,

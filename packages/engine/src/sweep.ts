@@ -5,9 +5,10 @@ import { jobCrypto } from './crypto/job-crypto.ts';
 import { maskedMessage } from './crypto/masked-message.ts';
 import type { DefinedJob, SweepContext, SweepJob, TenantRef } from './define-job.ts';
 import { errorClass, LostClaimError, SnoozeError } from './errors.ts';
-import { lazyDb, lend, untilStored } from './execute/execution.ts';
+import { lazyDb, lend, notifyFor, untilStored } from './execute/execution.ts';
 import { orAborted } from './execute/signals.ts';
 import { halve } from './halve.ts';
+import { NotificationCapError } from './notifications/notification-errors.ts';
 import { checkpoint, type ItemFailure, keysToReplay, type Progress, recordItemFailures } from './record.ts';
 import { shardCount, split } from './shard.ts';
 import { isPassing, scrubbed } from './store-errors.ts';
@@ -82,7 +83,7 @@ function splitSweep(
   return split(
     attempt,
     expected,
-    async (client) => (await job.shards?.bounds(context(attempt, client, [attempt.tenant]), parts)) ?? [],
+    async (client) => (await job.shards?.bounds(context(job, attempt, client, [attempt.tenant]), parts)) ?? [],
   );
 }
 
@@ -132,7 +133,7 @@ async function countItems(job: DefinedJob<SweepJob>, attempt: LongAttempt): Prom
 function countFor(job: DefinedJob<SweepJob>, attempt: LongAttempt, tenants: readonly TenantRef[]): Promise<number> {
   const count = job.count;
   if (count === undefined) return Promise.resolve(0);
-  return untilDeadline(attempt, ids(tenants), (client) => count(context(attempt, client, tenants)));
+  return untilDeadline(attempt, ids(tenants), (client) => count(context(job, attempt, client, tenants)));
 }
 
 /** A transaction that ends with the attempt's time, even when the job's code never answers: its connection is then no longer its own. */
@@ -170,7 +171,7 @@ async function batch(
   // The run itself belongs to the system's own tenant; its row must be visible for the checkpoint.
   const visible = job.scope === 'tenant' ? ids(tenants) : [run.tenantId, ...ids(tenants)];
   return untilDeadline(attempt, visible, async (client) => {
-    const ctx = context(attempt, client, tenants);
+    const ctx = context(job, attempt, client, tenants);
     const limit = run.options.batchSize;
     const page = await job.items(ctx, at.after, limit);
     const upTo = run.options.shard?.upTo ?? null;
@@ -207,7 +208,7 @@ async function processItems(
     client,
     items,
     (part) => job.process(ctx, part),
-    (error) => isPassing(error) || error instanceof SnoozeError || attempt.stopper.signal.aborted,
+    (error) => isPassing(error) || isTheRuns(error) || attempt.stopper.signal.aborted,
   );
   if (run.options.dryRun) await client.query('ROLLBACK TO SAVEPOINT dry_run');
   // A replay has only items that failed before: that they fail again says nothing about the rest.
@@ -240,9 +241,18 @@ async function processItems(
   };
 }
 
-function context(attempt: LongAttempt, client: PoolClient, tenants: readonly TenantRef[]): SweepContext<unknown> {
+/** No single item is to blame for it. */
+function isTheRuns(error: unknown): boolean {
+  return error instanceof SnoozeError || error instanceof NotificationCapError;
+}
+
+function context(
+  job: DefinedJob<SweepJob>,
+  attempt: LongAttempt,
+  client: PoolClient,
+  tenants: readonly TenantRef[],
+): SweepContext<unknown> {
   const { deps, run, input, stopper, tenant } = attempt;
-  const job = deps.catalogue.get(run.job);
   const lazy = lazyDb(client);
   return {
     runId: run.id,
@@ -255,6 +265,7 @@ function context(attempt: LongAttempt, client: PoolClient, tenants: readonly Ten
     worker: deps.worker,
     crypto: jobCrypto(deps.crypto, job),
     client,
+    notify: notifyFor(deps, job, client, run, run.options.dryRun),
     tenantIds: ids(tenants),
     tenants,
     get db() {

@@ -3,7 +3,7 @@ import { jobCrypto } from './crypto/job-crypto.ts';
 import type { PersonalValues } from './crypto/sealed-input.ts';
 import type { DefinedJob, TaskContext, TaskJob, TenantRef } from './define-job.ts';
 import { LostClaimError } from './errors.ts';
-import { type ExecuteDeps, lazyDb, lend } from './execute/execution.ts';
+import { type ExecuteDeps, lazyDb, lend, notifyFor } from './execute/execution.ts';
 import { orAborted, type Stopper } from './execute/signals.ts';
 import { type LongRun, renewLease } from './record.ts';
 
@@ -38,6 +38,7 @@ export async function runTask(
         const lazy = lazyDb(lent.client);
         const tx = {
           client: lent.client,
+          notify: notifyFor(deps, job, lent.client, run, run.options.dryRun),
           get db() {
             return lazy.db;
           },

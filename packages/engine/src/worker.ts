@@ -18,6 +18,7 @@ import { listenForWakes } from './listen.ts';
 import { createLiveness } from './liveness.ts';
 import { createLoop } from './loop.ts';
 import { createMirror } from './mirror.ts';
+import { createSender, type SenderOptions } from './notifications/sender.ts';
 import { createProbes } from './probe.ts';
 import { createRecovery } from './recover.ts';
 import { connectConsumer, connectProducer } from './redis-connect.ts';
@@ -42,6 +43,8 @@ export interface WorkerOptions {
   readonly slots?: { readonly short?: number; readonly long?: number };
   /** Connections of this process at most; default what its slots need. */
   readonly poolMax?: number | undefined;
+  /** How notifications are sent; absent: they wait for a worker that sends. */
+  readonly notifications?: SenderOptions | undefined;
   /** False: schedules do not fire here. */
   readonly fireSchedules?: boolean;
   /** Payloads are dropped after so many days. */
@@ -164,6 +167,10 @@ async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts):
     fireSchedules: mayFire,
     ...(options.now ? { now: options.now } : {}),
   });
+  const sender =
+    options.notifications === undefined
+      ? null
+      : createSender({ ...options.notifications, ops, catalogue, crypto, worker: id, log });
   const loops = [
     clock,
     createRecovery({ ops, catalogue, redis, namespace, broker, log, wake, announce }),
@@ -185,6 +192,7 @@ async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts):
     app, ops, catalogue, tenants, crypto, worker: id, log, announce, wake, inHand, namespace,
     redisUrl: options.redisUrl,
     shutdown: shutdown.signal,
+    notified: () => sender?.wake(),
     measured: dispatcher.measured,
     wakeClock: () => clock.wake(),
     freed: dispatcher.freed,
@@ -209,7 +217,13 @@ async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts):
     await liveness?.stop();
     const closing = closeAll(workers, graceMs, log);
     shutdown.abort();
-    await Promise.all([closing, dispatcher.stop(), ...loops.map((loop) => loop.stop()), listener.stop()]);
+    await Promise.all([
+      closing,
+      dispatcher.stop(),
+      ...loops.map((loop) => loop.stop()),
+      listener.stop(),
+      sender?.stop(graceMs),
+    ]);
     await ops.query('DELETE FROM ops.workers WHERE id = $1', [id]).catch(() => undefined);
     await broker.close();
     subscriber.disconnect();

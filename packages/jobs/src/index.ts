@@ -1,7 +1,10 @@
-import type { DefinedJob } from '@nightshift/engine';
+import type { DefinedJob, Template } from '@nightshift/engine';
 import { atRiskDetection } from './gym/at-risk-detection.job.ts';
 import { coachActions } from './gym/coach-actions.job.ts';
 import { commitmentScores } from './gym/commitment-scores.job.ts';
 
 /** The catalogue: every job of every system. A job that is not in this list does not run, and a test says so. */
 export const jobs = [commitmentScores, atRiskDetection, coachActions] as readonly DefinedJob[];
+
+/** The templates of every system's notifications. */
+export const templates: readonly Template[] = [];

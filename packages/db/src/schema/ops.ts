@@ -165,6 +165,8 @@ export const itemFailures = opsSchema.table(
     errorMessage: text('error_message').notNull(),
     attempt: smallint('attempt').notNull(),
     at: now('at'),
+    /** Set where it is a message that could not be delivered, and no item. */
+    notificationId: uuid('notification_id'),
     replayedBy: uuid('replayed_by'),
   },
   (table) => [primaryKey({ columns: [table.runId, table.itemKey] })],

@@ -3,7 +3,8 @@ import type { FieldCrypto } from '@nightshift/db/crypto';
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
 import type { Logger } from 'pino';
 import type { Catalogue } from '../catalogue.ts';
-import type { DefinedJob } from '../define-job.ts';
+import type { DefinedJob, SqlClient } from '../define-job.ts';
+import { createNotify, type Notify, type Origin } from '../notifications/notify.ts';
 import { retryPolicy } from '../policy.ts';
 import { priorityName } from '../priority.ts';
 import type { RunStatus } from '../run-status.ts';
@@ -19,6 +20,8 @@ export interface ExecuteDeps {
   readonly worker: string;
   /** With every key: a handler gets `jobCrypto` of it. */
   readonly crypto: FieldCrypto;
+  /** Notifications were written and may be sent after the commit. */
+  readonly notified: () => void;
   readonly log: Logger;
   /** Tells whoever waits that these runs have ended. After commit; must not throw. */
   readonly announce: (ended: readonly (readonly [string, RunStatus])[]) => void;
@@ -49,6 +52,25 @@ export function lazyDb(client: PoolClient): { readonly db: NodePgDatabase } {
       return db;
     },
   };
+}
+
+/** `ctx.notify` of a run, in the transaction that `client` is in. A shard speaks for its parent. */
+export function notifyFor(
+  deps: ExecuteDeps,
+  job: DefinedJob,
+  client: SqlClient,
+  run: { readonly id: string; readonly parentId?: string | null; readonly priority: number },
+  dryRun: boolean,
+): Notify {
+  const origin: Origin = {
+    runId: run.parentId ?? run.id,
+    job: job.name,
+    priority: run.priority,
+    dryRun,
+    cap: job.maxNotifications,
+  };
+  const { crypto, notified } = deps;
+  return createNotify(client, { crypto, notified, templates: deps.catalogue.templates }, origin);
 }
 
 /** A handler went on after its attempt was over, and would have spoken in another transaction. */

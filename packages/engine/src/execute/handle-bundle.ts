@@ -9,7 +9,7 @@ import type { ClaimedRun } from '../record.ts';
 import { runInput } from '../run-input.ts';
 import { storableJson } from '../storable.ts';
 import { isPassing } from '../store-errors.ts';
-import { type ExecuteDeps, lazyDb, lend } from './execution.ts';
+import { type ExecuteDeps, lazyDb, lend, notifyFor } from './execution.ts';
 import { orAborted, type Stopper } from './signals.ts';
 
 export type Claimed = ClaimedRun & { now: number };
@@ -137,6 +137,7 @@ async function requestContext(
     crypto: jobCrypto(deps.crypto, job),
     tenant,
     client,
+    notify: notifyFor(deps, job, client, first, false),
     get db() {
       return lazy.db;
     },

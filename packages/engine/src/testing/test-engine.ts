@@ -1,6 +1,7 @@
 import { type Logger, pino } from 'pino';
 import { createCatalogue } from '../catalogue.ts';
 import type { DefinedJob } from '../define-job.ts';
+import type { Template } from '../notifications/template.ts';
 import { createProducer, type Producer } from '../producer.ts';
 import { type RunningWorker, startWorker, type WorkerOptions } from '../worker.ts';
 import { type TestStore, testStore } from './test-store.ts';
@@ -10,6 +11,8 @@ export const TEST_ENCRYPTION_KEYS = `test1:${Buffer.from('a key of tests, of no 
 
 export interface TestEngineOptions {
   readonly jobs: readonly DefinedJob[];
+  /** What `ctx.notify` may name. */
+  readonly templates?: readonly Template[];
   /** Default 1; 0 leaves starting them to the test. */
   readonly workers?: number;
   readonly slots?: WorkerOptions['slots'];
@@ -33,7 +36,7 @@ export interface TestEngine {
 export async function testEngine(options: TestEngineOptions): Promise<TestEngine> {
   const store = options.store ?? (await testStore());
   const log: Logger = pino({ level: process.env.NIGHTSHIFT_TEST_LOG ?? 'silent' });
-  const catalogue = createCatalogue(options.jobs);
+  const catalogue = createCatalogue(options.jobs, options.templates);
   const shared = {
     databaseUrl: store.databaseUrl,
     redisUrl: store.redisUrl,
