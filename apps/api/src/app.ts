@@ -23,6 +23,7 @@ import { ICON_SVG, PAGES_CSS } from './pages-style.ts';
 import { alertRoutes } from './routes/alerts.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { jobRoutes } from './routes/jobs.ts';
+import { notificationRoutes } from './routes/notifications.ts';
 import { processRouter } from './routes/process.ts';
 import { queueRoutes } from './routes/queues.ts';
 import { runRoutes } from './routes/runs.ts';
@@ -88,6 +89,7 @@ function endpointsOf(producer: Producer): Endpoint[] {
     ...scheduleRoutes(deps),
     ...auditRoutes(deps),
     ...alertRoutes(deps),
+    ...notificationRoutes(deps),
     ...tenantRoutes(deps),
     ...queueRoutes(deps),
   ];

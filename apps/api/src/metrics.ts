@@ -2,6 +2,7 @@ import {
   jobStatistics,
   listProbes,
   liveWorkers,
+  notificationStatistics,
   type Pools,
   queueDepths,
   tickStatistics,
@@ -84,7 +85,19 @@ function createStoreGauges(registry: Registry, pools: Pools): () => Promise<void
   const failedItems = gauge('items_failed', `Items that failed ${lately}`, ['job']);
   const ticks = gauge('ticks', `Due times ${lately}`, ['job', 'state']);
   const lateness = gauge('schedule_lateness_seconds', `Largest lateness of a tick ${lately}`, ['job']);
+  const notifications = gauge(
+    'notifications',
+    `Notifications that wait or are being sent, and those that ended ${lately}`,
+    ['channel', 'state'],
+  );
+  const notificationAge = gauge(
+    'notifications_oldest_due_seconds',
+    'How long the longest-due notification has waited',
+    ['channel'],
+  );
   const all = [
+    notifications,
+    notificationAge,
     workers,
     depth,
     age,
@@ -102,17 +115,22 @@ function createStoreGauges(registry: Registry, pools: Pools): () => Promise<void
   ];
 
   async function refresh(): Promise<void> {
-    const [depths, live, statistics, tickCounts, probes] = await Promise.all([
+    const [depths, live, statistics, tickCounts, probes, sent] = await Promise.all([
       queueDepths(pools),
       liveWorkers(pools),
       jobStatistics(pools, WINDOW_MINUTES),
       tickStatistics(pools, WINDOW_MINUTES),
       listProbes(pools),
+      notificationStatistics(pools, WINDOW_MINUTES),
     ]);
     for (const one of all) one.reset();
     for (const [queue, latest] of probes) {
       probe.set({ queue }, latest.seconds);
       answered.set({ queue }, latest.answeredAt === null ? 0 : 1);
+    }
+    for (const { channel, state, count, oldestDueSeconds } of sent) {
+      notifications.set({ channel, state }, count);
+      if (state === 'waiting') notificationAge.set({ channel }, oldestDueSeconds);
     }
     workers.set(live.filter((worker) => !worker.stopping).length);
     for (const { queue, priority, oldestWaitingSeconds, ...states } of depths) {

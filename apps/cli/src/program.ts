@@ -7,6 +7,7 @@ import { jobsCommand } from './commands/jobs.ts';
 import { keysCommand } from './commands/keys.ts';
 import { migrateCommand } from './commands/migrate.ts';
 import { nightCommand } from './commands/night.ts';
+import { notificationsCommand } from './commands/notifications.ts';
 import { queuesCommand } from './commands/queues.ts';
 import { runCommand } from './commands/run.ts';
 import { runsCommand } from './commands/runs.ts';
@@ -29,6 +30,7 @@ export function buildProgram(cli: Cli): Command {
     runCommand,
     runsCommand,
     explainCommand,
+    notificationsCommand,
     schedulesCommand,
     queuesCommand,
     keysCommand,

@@ -1,6 +1,7 @@
 import { encryptionKeysVariable } from '@nightshift/engine/crypto';
 import { z } from 'zod';
 
+const perSecond = (usual: number) => z.coerce.number().positive().max(10_000).default(usual);
 const flag = z.enum(['on', 'off']).transform((value) => value === 'on');
 
 /** Variables of a worker. Each description says what it is for; `.env.example` is generated from them. */
@@ -46,6 +47,35 @@ export const workerEnvSchema = z.object({
     .max(3650)
     .default(30)
     .describe('Days that inputs and results are kept'),
+  SMTP_URL: z
+    .url({ protocol: /^smtps?$/ })
+    .optional()
+    .describe(
+      'Server that mail goes through, `smtps://user:password@host` or `smtp://…:587` (STARTTLS, needed off this machine)',
+    ),
+  MAIL_FROM: z
+    .string()
+    .regex(/^[^<>@\s]+@[^<>@\s]+$|<[^<>@\s]+@[^<>@\s]+>$/, {
+      error: 'expected an address like: Nightshift <jobs@example.org>',
+    })
+    .optional()
+    .describe('Sender of mail, `Name <address>`; its host names the messages'),
+  WHATSAPP_URL: z
+    .url({ protocol: /^https?$/ })
+    .default('https://graph.facebook.com/v23.0')
+    .describe('Graph API of the WhatsApp Cloud API, with its version'),
+  WHATSAPP_TOKEN: z.string().min(1).optional().describe('Access token of the WhatsApp business account'),
+  WHATSAPP_PHONE_ID: z.string().min(1).optional().describe('Id of the number that WhatsApp messages come from'),
+  NIGHTSHIFT_SENDING: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(64)
+    .default(4)
+    .describe('Notifications that this worker has in hand at once, per channel; 0: it sends none'),
+  EMAIL_PER_SECOND: perSecond(10).describe('Mails a second, of all workers together'),
+  WHATSAPP_PER_SECOND: perSecond(20).describe('WhatsApp messages a second, of all workers together'),
+  WEBHOOK_PER_SECOND: perSecond(10).describe('Webhook calls a second, of all workers together'),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')
@@ -64,6 +94,8 @@ export function readEnv(source: NodeJS.ProcessEnv): WorkerEnv {
     : parsed.error.issues.map((issue) => `  - ${issue.path.join('.')}: ${issue.message}`);
   if (source.NODE_ENV === 'production' && !source.ENCRYPTION_KEYS)
     problems.push('  - ENCRYPTION_KEYS: is not set, and production needs it for personal fields');
+  if ((source.SMTP_URL ? 1 : 0) !== (source.MAIL_FROM ? 1 : 0))
+    problems.push('  - SMTP_URL and MAIL_FROM: mail needs both, and one is not set');
   if (parsed.success && problems.length === 0) return parsed.data;
   throw new Error(`The worker cannot start; set these environment variables right:\n${problems.join('\n')}`);
 }

@@ -1,9 +1,9 @@
 import { createCatalogue } from '@nightshift/engine';
-import { startWorker } from '@nightshift/engine/worker';
+import { senderOptions, startWorker } from '@nightshift/engine/worker';
 import { jobs, templates } from '@nightshift/jobs';
 import { pino } from 'pino';
 import { refuseEviction } from './check-redis.ts';
-import { readEnv } from './env.ts';
+import { readEnv, type WorkerEnv } from './env.ts';
 
 /** Beyond the grace that the engine gives what is in hand, ms. */
 const FORCED_AFTER_MS = 30_000;
@@ -26,6 +26,7 @@ async function main(): Promise<void> {
     slots: { short: env.NIGHTSHIFT_SLOTS_SHORT, long: env.NIGHTSHIFT_SLOTS_LONG },
     fireSchedules: env.NIGHTSHIFT_CLOCK,
     retentionDays: env.RETENTION_DAYS,
+    notifications: env.NIGHTSHIFT_SENDING === 0 ? undefined : sendingOf(env),
     canarySeconds: env.NIGHTSHIFT_CANARY_SECONDS,
     onStuck: (queue) => {
       // What is in hand elsewhere is cut off: its lease or lock expires and another worker takes it up.
@@ -53,6 +54,17 @@ async function main(): Promise<void> {
   process.on('disconnect', () => stop('supervisor gone'));
   // Ready without Redis too: the loops go on trying, and nothing is lost meanwhile.
   process.send?.({ type: 'ready' });
+}
+
+function sendingOf(env: WorkerEnv) {
+  return senderOptions({
+    production: env.NODE_ENV === 'production',
+    smtpUrl: env.SMTP_URL,
+    mailFrom: env.MAIL_FROM,
+    whatsapp: { url: env.WHATSAPP_URL, token: env.WHATSAPP_TOKEN, phoneId: env.WHATSAPP_PHONE_ID },
+    perSecond: { email: env.EMAIL_PER_SECOND, whatsapp: env.WHATSAPP_PER_SECOND, webhook: env.WEBHOOK_PER_SECOND },
+    inHand: env.NIGHTSHIFT_SENDING,
+  });
 }
 
 main().catch((error: Error) => {

@@ -4,6 +4,7 @@ export { redisOptions } from './broker.ts';
 export { EXPLAIN_REASONS, type ExplainReason, type RunExplanation } from './explain.ts';
 export { type JobLimits, jobLimitsPatchSchema, type Limits, limitsPatchSchema } from './limits/limits.ts';
 export { PAUSE_KINDS, type PauseKind, type PauseView } from './limits/pauses.ts';
+export { resendNotification } from './notifications/outbox.ts';
 export { createProducer, type Producer, type ProducerOptions } from './producer.ts';
 export * from './query/index.ts';
 export { cancelChannel, DEFAULT_NAMESPACE, queuePrefix, SCHEDULES_QUEUE } from './redis-names.ts';

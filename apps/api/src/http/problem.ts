@@ -77,6 +77,7 @@ const RETRY_AFTER_SECONDS = 5;
 
 const STATUS_OF: Readonly<Record<string, number>> = {
   'invalid-input': 422, 'unknown-job': 404, 'unknown-tenant': 404, 'unknown-queue': 404, 'unknown-run': 404, 'unknown-schedule': 404, 'run-state': 409,
+  'unknown-notification': 404, 'notification-state': 409,
   'idempotency-conflict': 422, 'store-unavailable': 503,
 }; // biome-ignore format: a table
 
@@ -120,6 +121,8 @@ function fromEngine(error: NightshiftError, status: number): ProblemError {
       return new ProblemError(404, 'unknown-run', 'There is no such run.', { cause: error });
     case 'unknown-schedule':
       return new ProblemError(404, 'unknown-schedule', 'There is no such schedule.', { cause: error });
+    case 'unknown-notification':
+      return new ProblemError(404, 'unknown-notification', 'There is no such notification.', { cause: error });
     case 'idempotency-conflict': {
       const detail = 'This Idempotency-Key was used with another body. Use a new key for a new request.';
       return new ProblemError(422, 'idempotency-conflict', detail, { cause: error });

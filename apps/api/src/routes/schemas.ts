@@ -2,7 +2,7 @@ import { PRIORITIES } from '@nightshift/engine';
 import { EXPLAIN_REASONS, OPEN_STATES, PAUSE_KINDS, RUN_OUTCOMES } from '@nightshift/engine/accept';
 import { z } from 'zod';
 
-const instant = z.iso.datetime().describe('UTC, ISO 8601.');
+export const instant = z.iso.datetime().describe('UTC, ISO 8601.');
 const id = z.guid();
 
 export const statusSchema = z.enum([...OPEN_STATES, ...RUN_OUTCOMES]).meta({ id: 'RunStatus' });

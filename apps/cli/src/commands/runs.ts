@@ -226,7 +226,7 @@ function records<Row extends object>(
   return `${title}\n${table(names, body)}`;
 }
 
-function parseLimit(text: string): number {
+export function parseLimit(text: string): number {
   if (!/^\d{1,4}$/.test(text) || Number(text) === 0) throw new InvalidArgumentError('It must be 1 to 9999.');
   return Number(text);
 }

@@ -11,6 +11,10 @@ export interface DevFile {
   cronSecret: string;
   functionsApiKey: string;
   jwtSecret: string;
+  /** What jobs send by mail in development; null where SMTP_URL names a server. */
+  smtpUrl: string | null;
+  /** Inbox of that mail; `/mails.json` lists it. */
+  mailUrl: string | null;
   pids: { api: number[]; worker: number[] };
 }
 

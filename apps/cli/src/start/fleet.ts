@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type AppRole, findFreePort, isPortFree, type Supervisor } from '@nightshift/services';
 import { type Environment, REPOSITORY_ROOT } from '../home.ts';
+import type { MailSink } from '../mail/mail-sink.ts';
+import { mailVariables } from './mail.ts';
 import { type Secrets, secretVariables } from './secrets.ts';
 import type { StartedServers } from './servers.ts';
 import type { Steps } from './steps.ts';
@@ -52,6 +54,8 @@ export interface FleetOptions {
   servers: StartedServers;
   secrets: Secrets;
   port: number;
+  /** What takes the workers' mail in development. */
+  mail: MailSink | null;
   /** Off: schedules don't tick, only what is asked for runs. */
   clock: boolean;
 }
@@ -70,6 +74,7 @@ function appEnvironment(options: FleetOptions, role: AppRole): NodeJS.ProcessEnv
     PORT: String(options.port),
     // Some shells export HOST as the machine's name.
     HOST: isIP(options.env.HOST ?? '') === 0 ? '127.0.0.1' : options.env.HOST,
+    ...(role === 'worker' ? mailVariables(options.mail, options.env) : {}),
     ...(role === 'worker' && !options.clock ? { NIGHTSHIFT_CLOCK: 'off' } : {}),
   };
 }

@@ -8,10 +8,12 @@ import { claimDirectory, createSupervisor, type Supervisor, type SupervisorEvent
 import pc from 'picocolors';
 import { pino } from 'pino';
 import { type Environment, homeDirectory } from '../home.ts';
+import type { MailSink } from '../mail/mail-sink.ts';
 import { nightFailed, nightTable, runNight } from '../night.ts';
 import { showNightProgress } from '../night-table.ts';
 import { removeDevFile, writeDevFile } from './dev-file.ts';
 import { choosePort, startFleet } from './fleet.ts';
+import { startMail } from './mail.ts';
 import { loadSecrets, type Secrets } from './secrets.ts';
 import { migrateDatabase, type StartedServers, startServers } from './servers.ts';
 import { createSteps, type Steps } from './steps.ts';
@@ -33,6 +35,7 @@ interface Installation {
   secrets: Secrets;
   servers: StartedServers;
   apiUrl: string;
+  mail: MailSink | null;
 }
 
 const count = (value: number) => value.toLocaleString('en-US');
@@ -63,13 +66,15 @@ async function prepareData(servers: StartedServers, production: boolean, steps: 
 
 function saveDevFile(installation: Installation, supervisor: Supervisor): void {
   if (installation.production) return;
-  const { home, servers, secrets, apiUrl } = installation;
+  const { home, servers, secrets, apiUrl, mail } = installation;
   writeDevFile(home, {
     apiUrl,
     ...servers,
     cronSecret: secrets.cronSecret,
     functionsApiKey: secrets.functionsApiKey,
     jwtSecret: secrets.jwtSecret,
+    smtpUrl: mail?.smtpUrl ?? null,
+    mailUrl: mail?.webUrl ?? null,
     pids: { api: supervisor.pids('api'), worker: supervisor.pids('worker') },
   });
 }
@@ -113,7 +118,7 @@ async function nightOnce(installation: Installation, options: StartOptions, step
   }
 }
 
-function printAddresses({ apiUrl, home, secrets, production }: Installation, steps: Steps): void {
+function printAddresses({ apiUrl, home, secrets, production, mail }: Installation, steps: Steps): void {
   steps.line('API', `${apiUrl}/v1/jobs`);
   steps.line('reference', `${apiUrl}/docs`);
   steps.line('Bull Board', `${apiUrl}/admin/queues`);
@@ -121,12 +126,14 @@ function printAddresses({ apiUrl, home, secrets, production }: Installation, ste
     steps.line('sign in', `as admin, password ${pc.bold(secrets.boardPassword)}`);
     steps.line('token', 'npm run -s nightshift -- token --role admin');
   }
+  if (mail !== null) steps.line('mail', mail.webUrl);
   steps.line('state, logs', home);
   steps.text(`\n  ${pc.dim('Ctrl-C stops everything.')}\n`);
 }
 
 async function bringUp(
   home: string,
+  mail: MailSink | null,
   supervisor: Supervisor,
   options: StartOptions,
   steps: Steps,
@@ -138,14 +145,14 @@ async function bringUp(
   const servers = await within(startServers(home, options.env, secrets, supervisor, steps));
   await within(prepareData(servers, production, steps));
   let apiUrl = '';
-  const fleet = { home, env: options.env, production, servers, secrets, port, clock: !options.once };
+  const fleet = { mail, home, env: options.env, production, servers, secrets, port, clock: !options.once };
   await within(
     steps.run('apps', async () => {
       apiUrl = await startFleet(fleet, supervisor, options.stop);
       return `API and ${supervisor.pids('worker').length} workers, ${apiUrl}`;
     }),
   );
-  return { home, production, secrets, servers, apiUrl };
+  return { home, production, secrets, servers, apiUrl, mail };
 }
 
 function untilStopped(signal: AbortSignal): Promise<void> {
@@ -166,8 +173,10 @@ async function live(home: string, options: StartOptions, steps: Steps): Promise<
     },
   });
   options.force.addEventListener('abort', () => void supervisor.force());
+  let mail: MailSink | null = null;
   try {
-    installation = await bringUp(home, supervisor, options, steps);
+    mail = await startMail(home, options.env, options.env.NODE_ENV === 'production', steps);
+    installation = await bringUp(home, mail, supervisor, options, steps);
     saveDevFile(installation, supervisor);
     const clean = await nightOnce(installation, options, steps);
     if (options.once) return clean ? 0 : 1;
@@ -178,6 +187,7 @@ async function live(home: string, options: StartOptions, steps: Steps): Promise<
     const stopping = options.once && !options.stop.aborted ? null : 'stopping';
     if (stopping !== null) steps.text(`\n  ${pc.dim('Stopping …')}`);
     await supervisor.stop();
+    await mail?.close();
     removeDevFile(home);
   }
 }

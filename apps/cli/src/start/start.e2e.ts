@@ -106,8 +106,10 @@ test('it stays up, replaces a killed worker, refuses a second start, and stops c
     'databaseUrl',
     'functionsApiKey',
     'jwtSecret',
+    'mailUrl',
     'pids',
     'redisUrl',
+    'smtpUrl',
   ]);
   expect(dev.pids.api).toHaveLength(1);
   expect(dev.pids.worker).toHaveLength(2);

@@ -26,3 +26,16 @@ export class UnstorableDataError extends NightshiftError {
     super('unstorable-data', `Data for template '${template}' cannot be stored: ${problem}`);
   }
 }
+
+export class UnknownNotificationError extends NightshiftError {
+  constructor(id: string) {
+    super('unknown-notification', `There is no notification '${id}'.`);
+  }
+}
+
+/** Only what has ended undelivered, or nobody knows how, can be sent again. */
+export class NotificationStateError extends NightshiftError {
+  constructor(id: string, state: string) {
+    super('notification-state', `Notification '${id}' is ${state}: there is nothing to send again.`);
+  }
+}

@@ -1,5 +1,7 @@
-import { inTransaction, type Pool } from '@nightshift/db';
+import { inTransaction, isUuid, type Pool } from '@nightshift/db';
+import { storeErrors } from '../accept.ts';
 import type { SendOutcome } from './channel.ts';
+import { NotificationStateError, UnknownNotificationError } from './notification-errors.ts';
 import type { ChannelName } from './notify.ts';
 
 // The only writer of a notification after it was made. Whoever claims a row holds it by its count of attempts: a row that has been claimed
@@ -226,32 +228,31 @@ export async function deleteExpired(ops: Pick<Pool, 'query'>, days: number): Pro
   }
 }
 
-export type Resent = 'resent' | 'no-such-notification' | 'not-ended';
-
-/** Sends again what failed, is of unknown outcome, expired or was suppressed: a person's decision, on record. `tenantId` null: any. */
-export async function resendNotification(
-  ops: Pool,
-  id: string,
-  actor: string,
-  tenantId: string | null,
-): Promise<Resent> {
-  return inTransaction(ops, [], async (client) => {
-    const { rows } = await client.query<{ state: string; tenant_id: string; run_id: string | null }>(
-      'SELECT state, tenant_id, run_id FROM ops.notifications WHERE id = $1 AND ($2::uuid IS NULL OR tenant_id = $2) FOR UPDATE',
-      [id, tenantId],
-    );
-    const [row] = rows;
-    if (row === undefined) return 'no-such-notification';
-    if (!['failed', 'unknown', 'expired', 'suppressed'].includes(row.state)) return 'not-ended';
-    await client.query(
-      `UPDATE ops.notifications SET state = 'waiting', tries = 0, due_at = clock_timestamp(), ended_at = NULL, not_after = NULL,
-         error_class = NULL, outcome = NULL WHERE id = $1`,
-      [id],
-    );
-    await client.query(
-      `INSERT INTO ops.audit_log (tenant_id, actor, action, run_id, details) VALUES ($1, $2, 'notification.resent', $3, $4)`,
-      [row.tenant_id, actor, row.run_id, JSON.stringify({ notification: id, was: row.state })],
-    );
-    return 'resent';
-  });
+/**
+ * Sends again what failed, is of unknown outcome, expired or was suppressed: a person's decision, on record. `tenantId` null: any tenant's.
+ * Errors: `UnknownNotificationError`, also for another tenant's; `NotificationStateError`; `StoreUnavailableError`.
+ */
+export async function resendNotification(ops: Pool, id: string, actor: string, tenantId: string | null): Promise<void> {
+  if (!isUuid(id)) throw new UnknownNotificationError(id);
+  await storeErrors(() =>
+    inTransaction(ops, [], async (client) => {
+      const { rows } = await client.query<{ state: string; tenant_id: string; run_id: string | null }>(
+        'SELECT state, tenant_id, run_id FROM ops.notifications WHERE id = $1 AND ($2::uuid IS NULL OR tenant_id = $2) FOR UPDATE',
+        [id, tenantId],
+      );
+      const [row] = rows;
+      if (row === undefined) throw new UnknownNotificationError(id);
+      if (!['failed', 'unknown', 'expired', 'suppressed'].includes(row.state))
+        throw new NotificationStateError(id, row.state);
+      await client.query(
+        `UPDATE ops.notifications SET state = 'waiting', tries = 0, due_at = clock_timestamp(), ended_at = NULL, not_after = NULL,
+           error_class = NULL, outcome = NULL WHERE id = $1`,
+        [id],
+      );
+      await client.query(
+        `INSERT INTO ops.audit_log (tenant_id, actor, action, run_id, details) VALUES ($1, $2, 'notification.resent', $3, $4)`,
+        [row.tenant_id, actor, row.run_id, JSON.stringify({ notification: id, was: row.state })],
+      );
+    }),
+  );
 }

@@ -337,10 +337,10 @@ describe('what cannot be delivered', () => {
     broken = false;
     const id = failed?.id ?? '';
     const theirs = await store.addTenant('tiny', `t${slug++}`);
-    expect(await resendNotification(ops, id, 'ada', theirs)).toBe('no-such-notification');
-    expect(await resendNotification(ops, id, 'ada', tenant)).toBe('resent');
+    await expect(resendNotification(ops, id, 'ada', theirs)).rejects.toThrow('There is no notification');
+    await resendNotification(ops, id, 'ada', tenant);
     expect(await settled()).toMatchObject([{ state: 'sent', attempts: 2, error_class: null }]);
-    expect(await resendNotification(ops, id, 'ada', null)).toBe('not-ended');
+    await expect(resendNotification(ops, id, 'ada', null)).rejects.toThrow('is sent: there is nothing to send again');
     const { rows: audit } = await store.admin.query(
       `SELECT actor, details FROM ops.audit_log WHERE action = 'notification.resent'`,
     );

@@ -1,6 +1,16 @@
 export { type AttemptView, type FailureView, firstFailures, listAttempts, listFailures } from './attempts.ts';
 export { type AuditFilter, type AuditView, listAudit, listRunAudit } from './audit.ts';
 export {
+  listNotifications,
+  NOTIFICATION_CHANNELS,
+  NOTIFICATION_STATES,
+  type NotificationFilter,
+  type NotificationState,
+  type NotificationStatistics,
+  type NotificationView,
+  notificationStatistics,
+} from './notifications.ts';
+export {
   type AlertView,
   type JobStatistics,
   jobStatistics,
