@@ -3,9 +3,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod';
 import type { NewNotification } from '../index.ts';
 import { listFailures } from '../query/index.ts';
-import { runJob, type TestEngine, testEngine } from '../testing/index.ts';
+import { runJob, type TestEngine, testEngine, until } from '../testing/index.ts';
+import { smtpStub } from '../testing/smtp-stub.ts';
 import { TEST_ENCRYPTION_KEYS } from '../testing/test-engine.ts';
 import { addItems, makeTinyTables, type TinyItem, tinyRequest, tinySweep, tinyTask } from '../testing/tiny.ts';
+import { senderOptions } from './channels.ts';
 import { DATA_PLACE, TO_PLACE } from './notify.ts';
 import { defineTemplate } from './template.ts';
 
@@ -204,5 +206,29 @@ describe('ctx.notify', () => {
     await runJob(other, { job: 'tiny.own', tenant, input: {} });
     await other.close();
     expect(await rows()).toMatchObject([{ state: 'suppressed', outcome: 'the user wants no email' }]);
+  });
+
+  test('is followed by the mail, from whichever worker sends', async () => {
+    const stub = await smtpStub();
+    await addItems(engine.store, tenant, 3);
+    const sender = await engine.addWorker({
+      notifications: senderOptions({
+        production: true,
+        smtpUrl: stub.url,
+        mailFrom: 'Jobs <jobs@example.org>',
+        whatsapp: { url: 'http://127.0.0.1:1' },
+        perSecond: { email: 100, whatsapp: 1, webhook: 1 },
+        inHand: 2,
+      }),
+    });
+    await runJob(engine, { job: 'tiny.remind', tenant, input: {} });
+    // What earlier tests left waiting goes out too.
+    const ended = await until('the mails', async () => {
+      const all = await rows();
+      return all.length === 3 && all.every((row) => row.state === 'sent') && all;
+    });
+    for (const row of ended) expect(stub.received.filter((id) => id === `<${row.id}@example.org>`)).toHaveLength(1);
+    await sender.stop(2_000);
+    await stub.close();
   });
 });
