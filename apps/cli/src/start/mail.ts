@@ -25,7 +25,13 @@ export async function startMail(
   return mail;
 }
 
-/** Variables of workers that send to it. */
+/** Variables of workers that send to it; it minds no speed, and whoever tries the night wants to read its mail. */
 export function mailVariables(mail: MailSink | null, env: Environment): Record<string, string> {
-  return mail === null ? {} : { SMTP_URL: mail.smtpUrl, MAIL_FROM: env.MAIL_FROM || MAIL_FROM };
+  return mail === null
+    ? {}
+    : {
+        SMTP_URL: mail.smtpUrl,
+        MAIL_FROM: env.MAIL_FROM || MAIL_FROM,
+        EMAIL_PER_SECOND: env.EMAIL_PER_SECOND || '200',
+      };
 }
