@@ -11,6 +11,7 @@ import { gymRouter } from './drop-in/gym.ts';
 import type { Env } from './env.ts';
 import { createAuthenticate } from './http/authenticate.ts';
 import { type Endpoint, mountEndpoints } from './http/endpoint.ts';
+import { createTellFailure } from './http/failure-alert.ts';
 import { html, page } from './http/html.ts';
 import { BEARER_LIMITS, createCountWrong, SIGN_IN_LIMITS, type WrongCredentialLimits } from './http/limits.ts';
 import { openApiDocument } from './http/openapi.ts';
@@ -71,7 +72,7 @@ export function createApp(deps: AppDeps): Express {
   app.use(mountEndpoints(endpoints));
   app.use(boardOf(deps, verifyToken));
   app.use(unknownPath);
-  app.use(createRefuse(producer, log));
+  app.use(createRefuse(producer, log, createTellFailure(producer.alerts, log)));
   return app;
 }
 

@@ -1,4 +1,5 @@
 import {
+  generatedTasks,
   jobStatistics,
   listProbes,
   liveWorkers,
@@ -95,9 +96,16 @@ function createStoreGauges(registry: Registry, pools: Pools): () => Promise<void
     'How long the longest-due notification has waited',
     ['channel'],
   );
+  const tasks = new Counter({
+    name: 'nightshift_tasks_generated_total',
+    help: 'Tasks that ended runs generated',
+    labelNames: ['type'],
+    registers: [registry],
+  });
   const all = [
     notifications,
     notificationAge,
+    tasks,
     workers,
     depth,
     age,
@@ -115,13 +123,14 @@ function createStoreGauges(registry: Registry, pools: Pools): () => Promise<void
   ];
 
   async function refresh(): Promise<void> {
-    const [depths, live, statistics, tickCounts, probes, sent] = await Promise.all([
+    const [depths, live, statistics, tickCounts, probes, sent, generated] = await Promise.all([
       queueDepths(pools),
       liveWorkers(pools),
       jobStatistics(pools, WINDOW_MINUTES),
       tickStatistics(pools, WINDOW_MINUTES),
       listProbes(pools),
       notificationStatistics(pools, WINDOW_MINUTES),
+      generatedTasks(pools),
     ]);
     for (const one of all) one.reset();
     for (const [queue, latest] of probes) {
@@ -132,6 +141,8 @@ function createStoreGauges(registry: Registry, pools: Pools): () => Promise<void
       notifications.set({ channel, state }, count);
       if (state === 'waiting') notificationAge.set({ channel }, oldestDueSeconds);
     }
+    // Counted in Postgres: the same in every process, and after each of their starts.
+    for (const { type, total } of generated) tasks.inc({ type }, total);
     workers.set(live.filter((worker) => !worker.stopping).length);
     for (const { queue, priority, oldestWaitingSeconds, ...states } of depths) {
       for (const [state, count] of Object.entries(states)) depth.set({ queue, priority, state }, count);

@@ -19,6 +19,7 @@ const USAGE_CODES = [
   'unknown-queue',
   'unknown-run',
   'unknown-schedule',
+  'unknown-alert',
 ];
 
 /** What to tell a person about an error. */

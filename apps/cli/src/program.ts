@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import type { Cli } from './cli-context.ts';
+import { alertsCommand } from './commands/alerts.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { explainCommand } from './commands/explain.ts';
 import { importCommand } from './commands/import.ts';
@@ -34,6 +35,7 @@ export function buildProgram(cli: Cli): Command {
     schedulesCommand,
     queuesCommand,
     keysCommand,
+    alertsCommand,
     tokenCommand,
     importCommand,
     seedCommand,

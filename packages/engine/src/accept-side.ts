@@ -1,4 +1,6 @@
 export type { Accepted, AcceptRequest } from './accept.ts';
+export type { Alerts } from './alerts/answer-alert.ts';
+export type { AlertCondition } from './alerts/raise-alert.ts';
 export type { AuditEvent, Refusal } from './audit/append.ts';
 export { redisOptions } from './broker.ts';
 export { EXPLAIN_REASONS, type ExplainReason, type RunExplanation } from './explain.ts';

@@ -2,6 +2,7 @@ import type { FieldCrypto } from '@nightshift/db/crypto';
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres';
 import type { Logger } from 'pino';
 import { z } from 'zod';
+import type { JobAlerts } from './alerts/job-alerts.ts';
 import { checkDeclaration } from './check-declaration.ts';
 import type { JobLimits } from './limits/limits.ts';
 import type { Notify } from './notifications/notify.ts';
@@ -46,6 +47,8 @@ export interface RunOptions {
   readonly dryRun: boolean;
   /** Parts that a big sweep is done in, side by side, 1 to 16; default what its job makes of its size. */
   readonly shards?: number;
+  /** Retries after the first attempt, 0 to 20, instead of what the priority and the job say. */
+  readonly retries?: number;
 }
 
 export const DEFAULT_OPTIONS: RunOptions = { batchSize: 50, batchDelayMs: 100, timeoutMs: 600_000, dryRun: false };
@@ -57,6 +60,7 @@ export const runOptionsSchema = z.strictObject({
   timeoutMs: z.int().min(100).max(86_400_000).optional(),
   dryRun: z.boolean().optional(),
   shards: z.int().min(1).max(16).optional(),
+  retries: z.int().min(0).max(20).optional(),
 });
 
 export interface ScheduleDeclaration {
@@ -124,7 +128,7 @@ export interface RequestRun<Input> {
   readonly attempt: number;
 }
 
-export interface RequestContext extends Context {
+export interface RequestContext extends Context, JobAlerts {
   readonly db: NodePgDatabase;
   readonly client: SqlClient;
   /** Messages to be sent once the transaction has committed. */
@@ -156,7 +160,7 @@ export interface RequestJob<Input extends z.ZodType = AnyInput, Result = unknown
 /** The date that a scheduled run is for, `YYYY-MM-DD` in its schedule's zone; null for one that was asked for by itself. */
 type TickDate = string | null;
 
-export interface SweepContext<Input> extends Context {
+export interface SweepContext<Input> extends Context, JobAlerts {
   readonly runId: string;
   readonly tickDate: TickDate;
   readonly input: Input;
@@ -211,7 +215,8 @@ export interface TaskTransaction {
   readonly notify: Notify;
 }
 
-export interface TaskContext extends Context {
+/** A task's alerts are each in a transaction of their own: they stay when the task fails afterwards. */
+export interface TaskContext extends Context, JobAlerts {
   readonly runId: string;
   readonly tickDate: TickDate;
   readonly tenant: TenantRef;

@@ -57,6 +57,19 @@ export class UnknownScheduleError extends NightshiftError {
   }
 }
 
+export class UnknownAlertError extends NightshiftError {
+  constructor(id: string) {
+    super('unknown-alert', `There is no alert '${id}'.`);
+  }
+}
+
+/** The action does not fit the state of the alert. */
+export class AlertStateError extends NightshiftError {
+  constructor(id: string, message: string) {
+    super('alert-state', `Alert '${id}': ${message}`);
+  }
+}
+
 /** The action does not fit the state of the run: an ended run cannot be cancelled, an open one cannot be retried. */
 export class RunStateError extends NightshiftError {
   readonly status: string;

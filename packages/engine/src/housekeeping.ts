@@ -19,6 +19,10 @@ export function createHousekeeping(deps: { ops: Pool; log: Logger; retentionDays
     await deleteExpired(deps.ops, HISTORY_DAYS);
     await deps.ops.query('DELETE FROM ops.idempotency_keys WHERE expires_at < clock_timestamp()');
     await deps.ops.query(`DELETE FROM ops.workers WHERE heartbeat_at < clock_timestamp() - interval '1 day'`);
+    await deps.ops.query(
+      `DELETE FROM ops.alerts WHERE state = 'resolved' AND resolved_at < clock_timestamp() - make_interval(days => $1)`,
+      [HISTORY_DAYS],
+    );
     return EVERY_MS;
   });
 }

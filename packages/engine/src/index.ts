@@ -1,4 +1,5 @@
 export type { FieldCrypto, FieldRef } from '@nightshift/db/crypto';
+export type { JobAlert, JobAlerts } from './alerts/job-alerts.ts';
 export { type Catalogue, createCatalogue } from './catalogue.ts';
 export { nearest } from './check-declaration.ts';
 export { personal } from './crypto/personal.ts';

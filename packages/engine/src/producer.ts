@@ -2,6 +2,7 @@ import { createPool, type Pool, type PoolClient } from '@nightshift/db';
 import type { FieldCrypto } from '@nightshift/db/crypto';
 import type { Logger } from 'pino';
 import { type Accepted, type AcceptRequest, createAccept } from './accept.ts';
+import { type Alerts, createAlerts } from './alerts/answer-alert.ts';
 import { createAnnouncer, createWaiters } from './announce.ts';
 import { type AuditEvent, appendAudit, type Refusal, recordRefusal } from './audit/append.ts';
 import type { Catalogue } from './catalogue.ts';
@@ -87,6 +88,8 @@ export interface Producer {
   /** Own schedules of tenants, previews, back-fills; see `createSchedules`. */
   readonly schedules: Schedules;
   syncSchedules(): Promise<void>;
+  /** Raised, acknowledged, resolved; see `createAlerts`. */
+  readonly alerts: Alerts;
   /** One sentence on why a run isn't running. Errors: `UnknownRunError`, `StoreUnavailableError`. */
   explain(runId: string, tenantId: string | null): Promise<RunExplanation>;
   /** Bounded at 1.5 s. */
@@ -173,6 +176,7 @@ export function createProducer(options: ProducerOptions): Producer {
     resumeSchedule: schedules.resume,
     editSchedule: schedules.edit,
     schedules,
+    alerts: createAlerts({ ops }),
     syncSchedules: () => schedules.sync(),
     explain: (runId, tenantId) => explainRun({ app, ops }, catalogue, runId, tenantId, brokerState),
     async redisState() {

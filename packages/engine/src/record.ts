@@ -48,13 +48,22 @@ WITH given AS (
   SELECT tenant_id, coalesce(CASE WHEN outcome = 'cancelled' THEN cancel_actor END, 'worker:' || coalesce($9, worker), 'platform'),
     'run.ended', id, jsonb_build_object('job', job, 'outcome', outcome) FROM ended
 )
-SELECT id, outcome, CASE WHEN options ->> 'dryRun' = 'true' THEN NULL ELSE replay_of END AS replay_of FROM ended`;
+SELECT id, outcome, CASE WHEN options ->> 'dryRun' = 'true' THEN NULL ELSE replay_of END AS replay_of,
+  CASE WHEN options ->> 'dryRun' = 'true' THEN NULL ELSE tally END AS tally FROM ended`;
 
 /** What a replay met again and did not fail on is mended; what failed once more has a failure of its own under the replay's id. */
 const MENDED = `
 UPDATE ops.item_failures f SET replayed_by = g.id FROM unnest($1::uuid[], $2::uuid[]) AS g(id, replay_of)
 WHERE f.run_id = g.replay_of AND f.replayed_by IS NULL AND f.notification_id IS NULL
   AND NOT EXISTS (SELECT 1 FROM ops.item_failures again WHERE again.run_id = g.id AND again.item_key = f.item_key)`;
+
+/** What a run's tally calls `task:<TYPE>` are tasks that it generated. A parent has no tally of its own: its shards' ends count theirs. */
+const COUNT_TASKS = `
+INSERT INTO ops.task_counts AS t (tenant_id, job, type, total)
+SELECT r.tenant_id, r.job, substr(n.key, 6), sum(n.value::bigint)
+FROM ops.runs r JOIN unnest($1::uuid[], $2::jsonb[]) AS g(id, tally) ON g.id = r.id, jsonb_each_text(g.tally) AS n
+WHERE n.key LIKE 'task:_%' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+ON CONFLICT (tenant_id, job, type) DO UPDATE SET total = t.total + excluded.total`;
 
 /** Ends runs: history, payload and audit row in the statement that deletes them. Resolves to the ids that were still held. */
 export async function endRuns(
@@ -63,7 +72,8 @@ export async function endRuns(
   by: { worker: string | null; bundleSize: number | null },
 ): Promise<Set<string>> {
   const column = <T>(pick: (end: End) => T): T[] => ends.map(pick);
-  type Ended = { id: string; outcome: RunOutcome; replay_of: string | null };
+  type Tally = Readonly<Record<string, number>>;
+  type Ended = { id: string; outcome: RunOutcome; replay_of: string | null; tally: Tally | null };
   const rows = await namedQuery<Ended>(client, 'ns-end-runs', END, [
     column((e) => e.id),
     column((e) => e.dispatchId),
@@ -78,6 +88,12 @@ export async function endRuns(
   ]);
   const mended = rows.filter((row) => row.replay_of !== null && row.outcome.startsWith('completed'));
   if (mended.length > 0) await client.query(MENDED, [mended.map((row) => row.id), mended.map((row) => row.replay_of)]);
+  const generating = rows.filter(({ tally }) => Object.keys(tally ?? {}).some((name) => name.startsWith('task:')));
+  if (generating.length > 0)
+    await client.query(COUNT_TASKS, [
+      generating.map((row) => row.id),
+      generating.map((row) => JSON.stringify(row.tally)),
+    ]);
   return new Set(rows.map((row) => row.id));
 }
 

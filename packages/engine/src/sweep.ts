@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { inTransaction, type PoolClient } from '@nightshift/db';
+import { jobAlerts } from './alerts/job-alerts.ts';
 import { raiseAlert } from './alerts/raise-alert.ts';
 import { jobCrypto } from './crypto/job-crypto.ts';
 import { maskedMessage } from './crypto/masked-message.ts';
@@ -268,6 +269,7 @@ function context(
     notify: notifyFor(deps, job, client, run, run.options.dryRun),
     tenantIds: ids(tenants),
     tenants,
+    ...jobAlerts(client, { job: run.job, tenantId: run.tenantId, runId: run.id, dryRun: run.options.dryRun }),
     get db() {
       return lazy.db;
     },

@@ -1,4 +1,5 @@
 import { inTransaction } from '@nightshift/db';
+import { type JobAlerts, jobAlerts } from './alerts/job-alerts.ts';
 import { jobCrypto } from './crypto/job-crypto.ts';
 import type { PersonalValues } from './crypto/sealed-input.ts';
 import type { DefinedJob, TaskContext, TaskJob, TenantRef } from './define-job.ts';
@@ -22,6 +23,10 @@ export async function runTask(
   attempt: LongAttempt,
 ): Promise<{ result: unknown; failedItems: number }> {
   const { deps, run, tenant, input, stopper } = attempt;
+  const alerts = <T>(work: (alerts: JobAlerts) => Promise<T>) =>
+    ctx.transaction(({ client }) =>
+      work(jobAlerts(client, { job: job.name, tenantId: tenant.id, runId: run.id, dryRun: run.options.dryRun })),
+    );
   const ctx: TaskContext = {
     runId: run.id,
     tickDate: run.tickDate,
@@ -32,6 +37,8 @@ export async function runTask(
     log: deps.log.child({ job: job.name, runId: run.id, tenant: tenant.slug }),
     worker: deps.worker,
     crypto: jobCrypto(deps.crypto, job),
+    alert: (alert) => alerts((one) => one.alert(alert)),
+    resolveAlert: (key, tenantId) => alerts((one) => one.resolveAlert(key, tenantId)),
     transaction: (work) =>
       inTransaction(deps.app, [tenant.id], async (client) => {
         const lent = lend(client);

@@ -3,6 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { createPool, type Pool, schemaVersion } from '@nightshift/db';
 import type { Worker as BullWorker } from 'bullmq';
 import type { Logger } from 'pino';
+import { createAlertWatch } from './alerts/alert-watch.ts';
 import { createAnnouncer } from './announce.ts';
 import { createBroker } from './broker.ts';
 import type { Catalogue } from './catalogue.ts';
@@ -176,6 +177,7 @@ async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts):
     createRecovery({ ops, catalogue, redis, namespace, broker, log, wake, announce }),
     createMirror({ ops, broker, catalogue, tenants, log, schedules: mayFire }),
     createHousekeeping({ ops, log, retentionDays: options.retentionDays ?? 30 }),
+    createAlertWatch({ ops, log, tell: null }),
     createLoop('declarations', log, async () => {
       await schedules.sync({ mayFire });
       return CONFIRM_EVERY_MS;

@@ -78,7 +78,7 @@ const RETRY_AFTER_SECONDS = 5;
 const STATUS_OF: Readonly<Record<string, number>> = {
   'invalid-input': 422, 'unknown-job': 404, 'unknown-tenant': 404, 'unknown-queue': 404, 'unknown-run': 404, 'unknown-schedule': 404, 'run-state': 409,
   'unknown-notification': 404, 'notification-state': 409,
-  'idempotency-conflict': 422, 'store-unavailable': 503,
+  'unknown-alert': 404, 'alert-state': 409, 'idempotency-conflict': 422, 'store-unavailable': 503,
 }; // biome-ignore format: a table
 
 /** What the engine's named errors mean to a caller; everything else is a 500 that says nothing. */
@@ -123,6 +123,8 @@ function fromEngine(error: NightshiftError, status: number): ProblemError {
       return new ProblemError(404, 'unknown-schedule', 'There is no such schedule.', { cause: error });
     case 'unknown-notification':
       return new ProblemError(404, 'unknown-notification', 'There is no such notification.', { cause: error });
+    case 'unknown-alert':
+      return new ProblemError(404, 'unknown-alert', 'There is no such alert.', { cause: error });
     case 'idempotency-conflict': {
       const detail = 'This Idempotency-Key was used with another body. Use a new key for a new request.';
       return new ProblemError(422, 'idempotency-conflict', detail, { cause: error });

@@ -2,6 +2,7 @@ import type { Producer } from '@nightshift/engine/accept';
 import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
 import type { Logger } from 'pino';
 import { principalOf } from './authenticate.ts';
+import type { TellFailure } from './failure-alert.ts';
 import { ProblemError as Problem, type ProblemError, problemDocument, toProblem } from './problem.ts';
 import { requestIdOf } from './request-id.ts';
 
@@ -62,10 +63,11 @@ export function pathOf(req: Request): string {
 }
 
 /** Where every error ends: as a problem document, with evidence, and with the cause in the log where it is ours. */
-export function createRefuse(witness: Witness, log: Logger): ErrorRequestHandler {
+export function createRefuse(witness: Witness, log: Logger, tellFailure: TellFailure): ErrorRequestHandler {
   return async (error, req, res, _next) => {
     const problem = toProblem(error);
     if (problem.status >= 500) logFailure(log, res, problem);
+    if (problem.status === 500) tellFailure(req, res, problem);
     if (res.headersSent) {
       res.destroy();
       return;

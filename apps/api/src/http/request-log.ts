@@ -43,7 +43,7 @@ function shownRequest(req: Request): object {
 }
 
 /** The pattern that answered, such as `/v1/runs/:id`; one word for what no pattern answered. */
-function patternOf(req: Request): string {
+export function patternOf(req: Request): string {
   const { route, baseUrl } = req as { route?: { path?: unknown }; baseUrl: string };
   if (baseUrl.startsWith('/admin/queues')) return '/admin/queues';
   return typeof route?.path === 'string' ? `${baseUrl}${route.path}` : 'none';

@@ -337,16 +337,20 @@ export const queueSchema = z
 export const alertSchema = z
   .strictObject({
     id,
+    key: z.string().describe('Names the condition; what stands before the first colon is its kind.'),
     severity: z.enum(['CRITICAL', 'WARNING', 'INFO']),
     state: z.enum(['open', 'acknowledged', 'resolved']),
     tenantId: id.nullable(),
     job: z.string().nullable(),
     runId: id.nullable(),
     message: z.string(),
-    count: z.int(),
+    count: z.int().describe('Times it was seen since it was opened.'),
     openedAt: instant,
     lastSeenAt: instant,
+    acknowledgedAt: instant.nullable(),
+    acknowledgedBy: z.string().nullable(),
     resolvedAt: instant.nullable(),
+    resolvedBy: z.string().nullable().describe('`platform` when its condition went away by itself.'),
   })
   .meta({ id: 'Alert' });
 

@@ -388,7 +388,13 @@ export const alerts = opsSchema.table('alerts', {
   count: integer('count').notNull().default(1),
   openedAt: now('opened_at'),
   lastSeenAt: now('last_seen_at'),
+  acknowledgedAt: at('acknowledged_at'),
+  acknowledgedBy: text('acknowledged_by'),
   resolvedAt: at('resolved_at'),
+  /** `platform` when its condition went away by itself. */
+  resolvedBy: text('resolved_by'),
+  openingToldAt: at('opening_told_at'),
+  endToldAt: at('end_told_at'),
 });
 
 /** Data keys of tenants, wrapped by a master key. */
@@ -404,3 +410,14 @@ export const tenantKeys = opsSchema.table('tenant_keys', {
   retiredAt: at('retired_at'),
   rewrappedAt: at('rewrapped_at'),
 });
+/** Tasks that ended runs generated, by type. */
+export const taskCounts = opsSchema.table(
+  'task_counts',
+  {
+    tenantId: uuid('tenant_id').notNull(),
+    job: text('job').notNull(),
+    type: text('type').notNull(),
+    total: bigint('total', { mode: 'number' }).notNull().default(0),
+  },
+  (table) => [primaryKey({ columns: [table.tenantId, table.job, table.type] })],
+);

@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import type { Catalogue } from '../catalogue.ts';
 import type { DefinedJob, SqlClient } from '../define-job.ts';
 import { createNotify, type Notify, type Origin } from '../notifications/notify.ts';
-import { retryPolicy } from '../policy.ts';
+import { type RetryPolicy, retryPolicy } from '../policy.ts';
 import { priorityName } from '../priority.ts';
 import type { RunStatus } from '../run-status.ts';
 import { isPassing } from '../store-errors.ts';
@@ -111,8 +111,9 @@ export function lend(client: PoolClient): { readonly client: PoolClient; takeBac
   };
 }
 
-export function policyOf(job: DefinedJob, priority: number) {
-  return retryPolicy(priorityName(priority), job.retry);
+/** `retries`: the run's own, which stand before all others. */
+export function policyOf(job: DefinedJob, priority: number, retries?: number): RetryPolicy {
+  return retryPolicy(priorityName(priority), retries === undefined ? job.retry : { ...job.retry, retries });
 }
 
 const FIRST_WAIT_MS = 100;

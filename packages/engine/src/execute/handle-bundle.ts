@@ -1,4 +1,5 @@
 import type { PoolClient } from '@nightshift/db';
+import { jobAlerts } from '../alerts/job-alerts.ts';
 import { jobCrypto } from '../crypto/job-crypto.ts';
 import { isSealed, openInput, type PersonalValues } from '../crypto/sealed-input.ts';
 import type { DefinedJob, RequestContext, RequestJob, RequestResult, RequestRun } from '../define-job.ts';
@@ -138,6 +139,7 @@ async function requestContext(
     tenant,
     client,
     notify: notifyFor(deps, job, client, first, false),
+    ...jobAlerts(client, { job: job.name, tenantId: tenant.id, dryRun: false }),
     get db() {
       return lazy.db;
     },

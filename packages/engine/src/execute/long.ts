@@ -72,7 +72,11 @@ async function hold(
   try {
     const personal: PersonalValues = new Map();
     const outcome = await attempt(deps, job, run, stopper, personal);
-    const verdict = maskedVerdict(run, personal, judge(outcome, run.attempt, policyOf(job, run.priority)));
+    const verdict = maskedVerdict(
+      run,
+      personal,
+      judge(outcome, run.attempt, policyOf(job, run.priority, run.options.retries)),
+    );
     return await settle(deps, job, run, { outcome, verdict }, Math.round(performance.now() - startedAt));
   } finally {
     stopRenewing();

@@ -183,9 +183,10 @@ async function writeVerdicts(
     bundleSize,
   }: { claimed: number; personal: PersonalValues; durationMs: number; bundleSize: number },
 ): Promise<Written[]> {
+  const own = await ownRetries(client, attempts);
   const written = attempts.map(({ run, outcome }) => ({
     run,
-    verdict: maskedVerdict(run, personal, judge(outcome, run.attempt, policyOf(job, run.priority))),
+    verdict: maskedVerdict(run, personal, judge(outcome, run.attempt, policyOf(job, run.priority, own.get(run.id)))),
   }));
   const ends: End[] = [];
   const retries: Retry[] = [];
@@ -216,6 +217,17 @@ async function writeVerdicts(
   if (snoozed.length > 0) await snoozeRuns(client, snoozed, deps.worker);
   if (back.length > 0 && dispatchId) await releaseDispatch(client, dispatchId, back);
   return written;
+}
+
+/** Runs that name their retries themselves. Asked when something failed: the claim, which all runs pay for, reads no options. */
+async function ownRetries(client: PoolClient, attempts: readonly Attempt[]): Promise<ReadonlyMap<string, number>> {
+  const failed = attempts.filter(({ outcome }) => outcome.kind === 'failed' || outcome.kind === 'timeout');
+  if (failed.length === 0) return new Map();
+  const { rows } = await client.query<{ id: string; retries: number }>(
+    `SELECT id, (options ->> 'retries')::integer AS retries FROM ops.open_runs WHERE id = ANY ($1) AND options ? 'retries'`,
+    [failed.map(({ run }) => run.id)],
+  );
+  return new Map(rows.map((row) => [row.id, row.retries]));
 }
 
 function report(deps: ExecuteDeps, job: DefinedJob, dispatch: Dispatch, written: readonly Written[]): ShortReport {

@@ -1,3 +1,4 @@
+export { type AlertFilter, type AlertView, findAlert, listAlerts } from './alerts.ts';
 export { type AttemptView, type FailureView, firstFailures, listAttempts, listFailures } from './attempts.ts';
 export { type AuditFilter, type AuditView, listAudit, listRunAudit } from './audit.ts';
 export {
@@ -11,10 +12,9 @@ export {
   notificationStatistics,
 } from './notifications.ts';
 export {
-  type AlertView,
+  generatedTasks,
   type JobStatistics,
   jobStatistics,
-  listAlerts,
   listTenants,
   liveWorkers,
   type QueueDepth,

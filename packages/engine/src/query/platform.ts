@@ -1,5 +1,5 @@
 import { type Priority, priorityName } from '../priority.ts';
-import { decodeCursor, INSTANT_PART, TEXT_PART, toPage, UUID_PART } from './cursor.ts';
+import { decodeCursor, TEXT_PART, toPage } from './cursor.ts';
 import { Conditions, type Page, type PageRequest, type Pools, read } from './read.ts';
 
 export interface QueueDepth {
@@ -136,43 +136,11 @@ export async function listTenants(
   );
 }
 
-export interface AlertView {
-  readonly id: string;
-  readonly severity: 'CRITICAL' | 'WARNING' | 'INFO';
-  readonly state: 'open' | 'acknowledged' | 'resolved';
-  readonly tenantId: string | null;
-  readonly job: string | null;
-  readonly runId: string | null;
-  readonly message: string;
-  /** Times it was seen since it was opened. */
-  readonly count: number;
-  readonly openedAt: Date;
-  readonly lastSeenAt: Date;
-  readonly resolvedAt: Date | null;
-}
-
-/** Newest first. Errors: `InvalidInputError` (cursor), `StoreUnavailableError`. */
-export async function listAlerts(
-  pools: Pools,
-  filter: PageRequest & {
-    readonly tenantId: string | null;
-    readonly state?: AlertView['state'] | undefined;
-    readonly job?: string | undefined;
-  },
-): Promise<Page<AlertView>> {
-  const conditions = new Conditions();
-  if (filter.state !== undefined) conditions.add('state = ?', filter.state);
-  if (filter.job !== undefined) conditions.add('job = ?', filter.job);
-  if (filter.cursor !== undefined) {
-    conditions.add(
-      '(opened_at, id) < (?::timestamptz, ?::uuid)',
-      ...decodeCursor(filter.cursor, [INSTANT_PART, UUID_PART]),
-    );
-  }
-  const text = `SELECT id, severity, state, tenant_id AS "tenantId", job, run_id AS "runId", message, count, opened_at AS "openedAt",
-      last_seen_at AS "lastSeenAt", resolved_at AS "resolvedAt", opened_at::text AS "exactOpenedAt"
-    FROM ops.alerts ${conditions.where} ORDER BY opened_at DESC, id DESC LIMIT ${Math.trunc(filter.limit) + 1}`;
-  const rows = await read<AlertView & { exactOpenedAt: string }>(pools, filter.tenantId, text, conditions.values);
-  const view = ({ exactOpenedAt: _, ...alert }: AlertView & { exactOpenedAt: string }): AlertView => alert;
-  return toPage(rows, filter.limit, view, (row) => [row.exactOpenedAt, row.id]);
+/** Tasks that ended runs generated, ever, by type. Errors: `StoreUnavailableError`. */
+export async function generatedTasks(pools: Pools): Promise<{ readonly type: string; readonly total: number }[]> {
+  return await read(
+    pools,
+    null,
+    'SELECT type, sum(total)::float8 AS total FROM ops.task_counts GROUP BY type ORDER BY type',
+  );
 }
