@@ -14,8 +14,8 @@ export function nightTable(rows: readonly NightRow[]): string {
     table.push([
       row.job,
       count(row.tenants),
-      count(row.items),
-      count(row.changed),
+      row.kind === 'sweep' ? count(row.items) : pc.dim('–'),
+      row.kind === 'sweep' ? count(row.changed) : pc.dim('–'),
       row.errors > 0 ? pc.yellow(count(row.errors)) : count(row.errors),
       seconds(row.durationMs),
       verdict(row),

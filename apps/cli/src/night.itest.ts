@@ -1,4 +1,6 @@
-import { type DefinedJob, defineJob, PermanentError } from '@nightshift/engine';
+import { randomUUID } from 'node:crypto';
+import { type DefinedJob, defineJob, PermanentError, type SweepContext } from '@nightshift/engine';
+import { listRuns } from '@nightshift/engine/accept';
 import { type TestEngine, testEngine } from '@nightshift/engine/testing';
 import { afterEach, expect, test } from 'vitest';
 import { z } from 'zod';
@@ -94,4 +96,67 @@ test('an aborted night stops waiting', async () => {
   const stop = new AbortController();
   const night = runNight({ producer, signal: stop.signal, onProgress: () => stop.abort(new Error('enough')) });
   await expect(night).rejects.toThrow('enough');
+});
+
+test('without retries a failing job, of whatever kind, does not hold the night', async () => {
+  const shared = {
+    title: 'x',
+    description: 'x',
+    scope: 'tenant',
+    typicalMs: 1,
+    maxMs: 1,
+    input: z.strictObject({}),
+  } as const;
+  const broken = () => Promise.reject(new Error('it is broken today'));
+  const failing = [
+    defineJob({
+      ...shared,
+      kind: 'task',
+      name: 'tiny.task',
+      priority: 'LOW',
+      schedule: { cron: '0 1 * * *', zone: 'UTC' },
+      run: broken,
+    }),
+    defineJob({
+      ...shared,
+      kind: 'request',
+      name: 'tiny.request',
+      priority: 'CRITICAL',
+      schedule: { cron: '0 2 * * *', zone: 'UTC' },
+      handle: broken,
+    }),
+  ] as unknown as DefinedJob[];
+  const { producer } = await start([...failing, tiny({ name: 'tiny.last', cron: '0 3 * * *' })]);
+  const rows = await runNight({ producer, retries: 0 });
+  expect(rows.map((row) => [row.job, row.status, row.failures.length])).toEqual([
+    ['tiny.task', 'failed', 2],
+    ['tiny.request', 'failed', 2],
+    ['tiny.last', 'completed', 0],
+  ]);
+  const { items } = await listRuns(producer.pools, { limit: 10, tenantId: null, status: 'failed' });
+  expect(items.map((run) => run.attempts)).toEqual([1, 1, 1, 1]);
+});
+
+test('runs that a run of the night asks for under its trigger are waited for and counted', async () => {
+  let following = '';
+  const job = {
+    ...tiny({ name: 'tiny.first', cron: '0 1 * * *', items: ['a', 'b'] }),
+    process: async (ctx: SweepContext<unknown>, items: readonly unknown[]) => {
+      if (following === '') {
+        following = randomUUID();
+        await ctx.client.query(
+          `INSERT INTO ops.open_runs SELECT (jsonb_populate_record(o, jsonb_build_object('id', $2::text, 'unique_key', NULL, 'state', 'queued',
+             'dispatch_id', NULL, 'dispatched_at', NULL, 'lease_until', NULL, 'worker', NULL, 'started_at', NULL, 'attempt_started_at', NULL,
+             'cursor', NULL, 'expected', NULL))).* FROM ops.open_runs o WHERE id = $1`,
+          [ctx.runId, following],
+        );
+      }
+      return { changed: items.length };
+    },
+  } as unknown as DefinedJob;
+  engine = await testEngine({ jobs: [job] });
+  await engine.store.addTenant('tiny', 'north');
+  const rows = await runNight({ producer: engine.producer });
+  expect(rows).toMatchObject([{ tenants: 1, items: 4, changed: 4, status: 'completed' }]);
+  expect(following).not.toBe('');
 });

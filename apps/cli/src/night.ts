@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { NightshiftError, type TenantRef } from '@nightshift/engine';
+import { type DefinedJob, type JobKind, NightshiftError, type TenantRef } from '@nightshift/engine';
 import type { Producer, Started } from '@nightshift/engine/accept';
 import { type NightSchedule, type NightStep, planNight } from './night-plan.ts';
 
@@ -13,8 +13,10 @@ const LOOK_EVERY_MS = 500;
 export interface NightRow {
   readonly job: string;
   readonly title: string;
+  readonly kind: JobKind;
   readonly status: 'completed' | 'completed_with_item_errors' | 'failed' | 'skipped';
   readonly tenants: number;
+  /** Of sweeps; other jobs have no items. */
   readonly items: number;
   readonly changed: number;
   /** Item errors. */
@@ -45,6 +47,8 @@ export interface NightOptions {
   readonly actor?: string;
   readonly onProgress?: (progress: NightProgress) => void;
   readonly signal?: AbortSignal;
+  /** Of each run, instead of what its job says. With 0 a failing job does not hold the night for the delays of its retries. */
+  readonly retries?: number;
   /** How long a worker may be missing before the night is given up, ms. Default 20,000. */
   readonly patienceMs?: number;
 }
@@ -88,19 +92,20 @@ async function runStep(step: NightStep, options: NightOptions): Promise<NightRow
       kind: 'night',
       job: step.job.name,
       scheduleId: step.scheduleId,
+      ...(options.retries === undefined ? {} : { options: { retries: options.retries } }),
       ...(served.length === tenants.length ? {} : { tenants: served.map((tenant: TenantRef) => tenant.id) }),
     },
     options.actor ?? 'night',
   );
   options.onProgress?.({ kind: 'started', job: step.job.name, tenants: started.runs.length });
-  const runs = await waitForRuns(step.job.name, started, options);
+  const runs = await waitForRuns(step.job, started, options);
   return endedRow(step, started, runs, performance.now() - startedAt);
 }
 
-/** Waits until every run has ended, and tells how far they are meanwhile. */
-async function waitForRuns(job: string, started: Started, options: NightOptions): Promise<RunCounts[]> {
+/** Waits until every run has ended, those among them that runs of the night ask for themselves, and tells how far they are meanwhile. */
+async function waitForRuns(job: DefinedJob, started: Started, options: NightOptions): Promise<RunCounts[]> {
   const { producer, signal } = options;
-  const ids = started.runs.map((run) => run.runId);
+  let ids = started.runs.map((run) => run.runId);
   const tenantOf = new Map(started.runs.map((run) => [run.runId, run.tenant]));
   let seenAlive = performance.now();
   for (;;) {
@@ -109,11 +114,12 @@ async function waitForRuns(job: string, started: Started, options: NightOptions)
       ...(signal === undefined ? {} : { signal }),
     });
     signal?.throwIfAborted();
-    const runs = await readRuns(producer, ids);
-    if (ended.size === ids.length && runs.every((run) => run.ended)) return runs;
-    options.onProgress?.(progressOf(job, runs, tenantOf));
-    if (await hasLiveWorker(producer, job)) seenAlive = performance.now();
-    else if (performance.now() - seenAlive > (options.patienceMs ?? 20_000)) throw new NoLiveWorkerError(job);
+    const runs = await readRuns(producer, ids, started.triggerId);
+    if (runs.every((run) => run.ended)) return runs;
+    ids = runs.map((run) => run.id);
+    options.onProgress?.(progressOf(job.name, runs, tenantOf));
+    if (await hasLiveWorker(producer, job.name)) seenAlive = performance.now();
+    else if (performance.now() - seenAlive > (options.patienceMs ?? 20_000)) throw new NoLiveWorkerError(job.name);
     // waitFor answers at once when it has nothing to wait for, as when a run's end is known but its row not yet seen.
     if (ended.size === ids.length) await wait(20);
   }
@@ -146,6 +152,7 @@ function endedRow(step: NightStep, started: Started, runs: readonly RunCounts[],
   return {
     job: step.job.name,
     title: step.job.title,
+    kind: step.job.kind,
     status: failures.length > 0 ? 'failed' : errors > 0 ? 'completed_with_item_errors' : 'completed',
     tenants: started.runs.length,
     items: sum(runs, (run) => run.processed),
@@ -159,7 +166,8 @@ function endedRow(step: NightStep, started: Started, runs: readonly RunCounts[],
 
 function skippedRow(step: NightStep, note: string): NightRow {
   const none = { tenants: 0, items: 0, changed: 0, errors: 0, durationMs: 0, failures: [] };
-  return { job: step.job.name, title: step.job.title, status: 'skipped', ...none, note };
+  const { name: job, title, kind } = step.job;
+  return { job, title, kind, status: 'skipped', ...none, note };
 }
 
 interface RunCounts {
@@ -176,12 +184,13 @@ interface RunCounts {
   errorMessage: string | null;
 }
 
-async function readRuns(producer: Producer, ids: readonly string[]): Promise<RunCounts[]> {
+/** The runs that were started or joined, and what they have started under the same trigger since. */
+async function readRuns(producer: Producer, ids: readonly string[], triggerId: string): Promise<RunCounts[]> {
   const { rows } = await producer.pools.ops.query<RunCounts>(
     `SELECT id, status, ended_at IS NOT NULL AS ended, attempts, due_at AS "dueAt", processed, expected, changed,
             failed_items AS "failedItems", error_class AS "errorClass", error_message AS "errorMessage"
-     FROM ops.run_view WHERE id = ANY ($1::uuid[])`,
-    [ids],
+     FROM ops.run_view WHERE id = ANY ($1::uuid[]) OR (trigger_id = $2 AND parent_id IS NULL) ORDER BY id`,
+    [ids, triggerId],
   );
   return rows;
 }

@@ -37,6 +37,7 @@ export interface Fleet {
   readonly postgres: PostgresHandle;
   readonly redis: RedisHandle;
   readonly cronSecret: string;
+  readonly functionsApiKey: string;
   /** By slug. */
   readonly gyms: readonly Gym[];
   /** Those that are up. */
@@ -195,6 +196,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       gyms,
       caller: createCaller(urls, env.JWT_SECRET),
       cronSecret: env.CRON_SECRET,
+      functionsApiKey: env.FUNCTIONS_API_KEY,
       apis: () => crew.up('api'),
       workers: () => crew.up('worker'),
       addApi: () => crew.add('api'),

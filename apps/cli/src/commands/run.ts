@@ -13,6 +13,7 @@ interface Flags {
   batchSize?: number;
   batchDelay?: number;
   timeout?: number;
+  retries?: number;
   wait?: true | number;
   idempotencyKey?: string;
   json?: boolean;
@@ -33,6 +34,7 @@ export function runCommand(program: Command, cli: Cli): void {
     .option('--batch-size <items>', 'items a batch', parseWhole)
     .option('--batch-delay <ms>', 'pause between batches', parseWhole)
     .option('--timeout <ms>', 'longest attempt', parseWhole)
+    .option('--retries <count>', 'after the first attempt, instead of what the job says; 0: none', parseWhole)
     .option('--wait [seconds]', 'wait for the end; the exit code then tells how the run ended', parseWhole)
     .option('--idempotency-key <key>', 'the same key and request give the same run, for 48 hours');
   cli.run(command, (job: string, flags: Flags) => cli.withProducer((producer) => startRun(cli, producer, job, flags)));
@@ -63,6 +65,7 @@ function request(cli: Cli, job: string, flags: Flags): AcceptRequest {
     ...(flags.batchSize === undefined ? {} : { batchSize: flags.batchSize }),
     ...(flags.batchDelay === undefined ? {} : { batchDelayMs: flags.batchDelay }),
     ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
+    ...(flags.retries === undefined ? {} : { retries: flags.retries }),
   };
   const body = {
     job,

@@ -110,6 +110,7 @@ async function nightOnce(installation: Installation, options: StartOptions, step
       actor: 'npm start',
       onProgress: showNightProgress(options.out),
       signal: options.stop,
+      retries: 0,
     });
     steps.text(`${nightTable(rows)}\n`);
     return !nightFailed(rows);

@@ -1,0 +1,7 @@
+import { gym } from './gym.ts';
+import type { Seed } from './seed.ts';
+
+export { type ReplayedStep, replaySeed, type Seed, type Site } from './seed.ts';
+
+/** Of each system what its document shows. */
+export const SEEDS: readonly Seed[] = [gym];
