@@ -38,7 +38,6 @@ export const POSITIVE: Predicate = {
   called: 'a number above 0',
   holds: (value) => typeof value === 'number' && value > 0,
 };
-export const ANY: Predicate = { called: 'something', holds: (value) => value !== undefined };
 
 /** Where `actual` does not fit, a sentence each; none when it fits. */
 export function differences(shape: Shape, actual: unknown, path = 'the answer'): string[] {

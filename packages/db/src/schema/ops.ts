@@ -410,6 +410,7 @@ export const tenantKeys = opsSchema.table('tenant_keys', {
   retiredAt: at('retired_at'),
   rewrappedAt: at('rewrapped_at'),
 });
+
 /** Tasks that ended runs generated, by type. */
 export const taskCounts = opsSchema.table(
   'task_counts',
