@@ -76,6 +76,17 @@ export const workerEnvSchema = z.object({
   EMAIL_PER_SECOND: perSecond(10).describe('Mails a second, of all workers together'),
   WHATSAPP_PER_SECOND: perSecond(20).describe('WhatsApp messages a second, of all workers together'),
   WEBHOOK_PER_SECOND: perSecond(10).describe('Webhook calls a second, of all workers together'),
+  ALERT_EMAIL_TO: z
+    .string()
+    .transform((text) => text.split(',').flatMap((one) => one.trim() || []))
+    .pipe(z.array(z.email({ error: 'expected mail addresses, separated by commas' })))
+    .optional()
+    .describe('Who gets mail about alerts: addresses, separated by commas'),
+  PUBLIC_URL: z
+    .url({ protocol: /^https?$/ })
+    .transform((url) => url.replace(/\/+$/, ''))
+    .optional()
+    .describe('Address that callers use, without a path: links in mail begin with it'),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')

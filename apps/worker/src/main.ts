@@ -22,6 +22,7 @@ async function main(): Promise<void> {
     catalogue: createCatalogue(jobs, templates),
     log,
     encryptionKeys: env.ENCRYPTION_KEYS,
+    ...(env.ALERT_EMAIL_TO === undefined ? {} : { alertMail: { to: env.ALERT_EMAIL_TO, publicUrl: env.PUBLIC_URL } }),
     version: process.env.npm_package_version ?? '0.1.0',
     slots: { short: env.NIGHTSHIFT_SLOTS_SHORT, long: env.NIGHTSHIFT_SLOTS_LONG },
     fireSchedules: env.NIGHTSHIFT_CLOCK,

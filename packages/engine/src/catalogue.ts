@@ -1,3 +1,4 @@
+import { alertsTemplate } from './alerts/tell-alerts.ts';
 import { canary } from './canary.job.ts';
 import { nearest } from './check-declaration.ts';
 import type { DefinedJob } from './define-job.ts';
@@ -30,7 +31,7 @@ export function createCatalogue(jobs: readonly DefinedJob[], templates: readonly
   );
   return {
     jobs: all,
-    templates: templatesByName(templates),
+    templates: templatesByName([alertsTemplate, ...templates]),
     find: (name) => byName.get(name),
     get(name) {
       const job = byName.get(name);

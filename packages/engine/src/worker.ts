@@ -4,6 +4,7 @@ import { createPool, type Pool, schemaVersion } from '@nightshift/db';
 import type { Worker as BullWorker } from 'bullmq';
 import type { Logger } from 'pino';
 import { createAlertWatch } from './alerts/alert-watch.ts';
+import type { AlertMail } from './alerts/tell-alerts.ts';
 import { createAnnouncer } from './announce.ts';
 import { createBroker } from './broker.ts';
 import type { Catalogue } from './catalogue.ts';
@@ -44,6 +45,8 @@ export interface WorkerOptions {
   readonly slots?: { readonly short?: number; readonly long?: number };
   /** Connections of this process at most; default what its slots need. */
   readonly poolMax?: number | undefined;
+  /** Who is told of alerts; absent: nobody. */
+  readonly alertMail?: AlertMail | undefined;
   /** How notifications are sent; absent: they wait for a worker that sends. */
   readonly notifications?: SenderOptions | undefined;
   /** False: schedules do not fire here. */
@@ -177,7 +180,7 @@ async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts):
     createRecovery({ ops, catalogue, redis, namespace, broker, log, wake, announce }),
     createMirror({ ops, broker, catalogue, tenants, log, schedules: mayFire }),
     createHousekeeping({ ops, log, retentionDays: options.retentionDays ?? 30 }),
-    createAlertWatch({ ops, log, tell: null }),
+    createAlertWatch({ ops, log, crypto, notified: () => sender?.wake(), mail: options.alertMail }),
     createLoop('declarations', log, async () => {
       await schedules.sync({ mayFire });
       return CONFIRM_EVERY_MS;

@@ -76,6 +76,15 @@ function appEnvironment(options: FleetOptions, role: AppRole): NodeJS.ProcessEnv
     HOST: isIP(options.env.HOST ?? '') === 0 ? '127.0.0.1' : options.env.HOST,
     ...(role === 'worker' ? mailVariables(options.mail, options.env) : {}),
     ...(role === 'worker' && !options.clock ? { NIGHTSHIFT_CLOCK: 'off' } : {}),
+    ...(role === 'worker' && !options.production ? alertMail(options) : {}),
+  };
+}
+
+/** So that a newcomer's alerts go somewhere, with links that open. */
+function alertMail({ env, port }: FleetOptions): NodeJS.ProcessEnv {
+  return {
+    ALERT_EMAIL_TO: env.ALERT_EMAIL_TO || 'operations@nightshift.example',
+    PUBLIC_URL: env.PUBLIC_URL || `http://127.0.0.1:${port}`,
   };
 }
 

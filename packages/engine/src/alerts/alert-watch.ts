@@ -1,7 +1,9 @@
-import { inTransaction, type Pool, type PoolClient } from '@nightshift/db';
+import { inTransaction, type Pool } from '@nightshift/db';
+import type { FieldCrypto } from '@nightshift/db/crypto';
 import type { Logger } from 'pino';
 import { createLoop, type Loop } from '../loop.ts';
 import { raiseFailing, resolveGone } from './conditions.ts';
+import { type AlertMail, tellAlerts } from './tell-alerts.ts';
 
 const EVERY_MS = 10_000;
 /** How far back the first look goes, ms: nobody looked while no worker was up, and runs end there too (cancelled, recovered). */
@@ -11,24 +13,37 @@ const OVERLAP_MS = 60_000;
 /** Any number; one look at a time in the whole installation. */
 const LOOK_LOCK = 7_313_001;
 
-/** Writes mail about alerts into the outbox, in the transaction in hand. */
-export type TellAlerts = (client: PoolClient) => Promise<void>;
+export interface AlertWatchDeps {
+  readonly ops: Pool;
+  readonly log: Logger;
+  readonly crypto: Pick<FieldCrypto, 'encryptAll'>;
+  /** Mail was written and may be sent. */
+  readonly notified: () => void;
+  /** Absent: nobody is told by mail. */
+  readonly mail?: AlertMail | undefined;
+}
 
 /**
- * Looks at what ended since the last look: opens alerts, resolves those whose conditions are gone, has both told. Every worker runs it,
+ * Looks at what ended since the last look: opens alerts, resolves those whose conditions are gone, and has both told. Every worker runs it,
  * one of them at a time looks.
  */
-export function createAlertWatch(deps: { ops: Pool; log: Logger; tell: TellAlerts | null }): Loop {
+export function createAlertWatch(deps: AlertWatchDeps): Loop {
+  const { mail } = deps;
   let lookedAt: Date | null = null;
   return createLoop('alerts', deps.log, async () => {
     lookedAt = (await lookAtAlerts(deps, lookedAt)) ?? lookedAt;
+    // In a transaction of its own: that nobody can be told must not keep an alert from opening.
+    if (mail !== undefined && mail.to.length > 0) {
+      await inTransaction(deps.ops, [], (client) => tellAlerts(client, deps.crypto, mail));
+      deps.notified();
+    }
     return EVERY_MS;
   });
 }
 
 /** One look. Resolves to when it looked, by the database's clock; null when another process is looking. */
 export async function lookAtAlerts(
-  { ops, log, tell }: { ops: Pool; log: Logger; tell: TellAlerts | null },
+  { ops, log }: Pick<AlertWatchDeps, 'ops' | 'log'>,
   lookedAt: Date | null,
 ): Promise<Date | null> {
   return inTransaction(ops, [], async (client) => {
@@ -42,7 +57,6 @@ export async function lookAtAlerts(
     await raiseFailing(client, new Date(since));
     const resolved = await resolveGone(client);
     if (resolved > 0) log.info({ resolved }, 'alerts resolved: their conditions are gone');
-    await tell?.(client);
     return row.now;
   });
 }

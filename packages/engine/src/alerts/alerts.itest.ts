@@ -57,7 +57,7 @@ const run = (job: string, input: object, tenant = 'north', options = {}) =>
 /** What the loop does each 10 s; a worker may be at it. */
 const look = () =>
   until('a look of our own', () =>
-    lookAtAlerts({ ops: engine.producer.pools.ops, log: pino({ level: 'silent' }), tell: null }, null),
+    lookAtAlerts({ ops: engine.producer.pools.ops, log: pino({ level: 'silent' }) }, null),
   );
 /** The alert that a look leaves. */
 async function looked(where: string) {

@@ -1,7 +1,9 @@
 import type { SqlClient } from '../define-job.ts';
 import { newId } from '../id.ts';
 
-export type AlertSeverity = 'CRITICAL' | 'WARNING' | 'INFO';
+/** The gravest first. */
+export const SEVERITIES = ['CRITICAL', 'WARNING', 'INFO'] as const;
+export type AlertSeverity = (typeof SEVERITIES)[number];
 
 export interface AlertCondition {
   /** The same condition has the same key: while it is open it is counted and not opened again. What stands before the first `:` is its kind. */
