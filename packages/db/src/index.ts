@@ -1,3 +1,3 @@
 export { createPool, type Pool, type PoolClient, type PoolOptions, type ServingRole } from './connect.ts';
 export { databaseUrl, knownMigrations, type MigrateOptions, migrate, schemaVersion } from './migrate.ts';
-export { type BeforeCommit, beginAs, inTransaction, isUuid } from './tenant.ts';
+export { type BeforeCommit, inTransaction, isUuid } from './tenant.ts';

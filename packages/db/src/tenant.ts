@@ -1,4 +1,4 @@
-import type { Pool, PoolClient } from 'pg';
+import type { Pool, PoolClient, QueryResult } from 'pg';
 import { isSilence } from './connect.ts';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
@@ -16,22 +16,18 @@ function beginStatement(tenantIds: readonly string[]): string {
   return tenantIds.length === 0 ? 'BEGIN' : `BEGIN; SET LOCAL app.tenants = '${tenantIds.join(',')}'`;
 }
 
-/** Begins a transaction that sees the rows of these tenants alone, in one round trip. */
-export async function beginAs(client: PoolClient, tenantIds: readonly string[]): Promise<void> {
-  await client.query(beginStatement(tenantIds));
-}
-
 /** Hands over a statement that was sent and whose answer only the commit needs: the commit follows it at once, and fails if it did. */
 export type BeforeCommit = (statement: Promise<unknown>) => void;
 
 /**
  * Runs `work` in one transaction, as these tenants (none: a role that needs none, such as ns_ops); commits when it resolves, rolls
- * back when it rejects. A connection whose rollback fails is closed and not used again.
+ * back when it rejects. A connection whose rollback fails is closed and not used again. `commit` sends the COMMIT.
  */
 export async function inTransaction<T>(
   pool: Pool,
   tenantIds: readonly string[],
   work: (client: PoolClient, beforeCommit: BeforeCommit) => Promise<T>,
+  commit: (client: PoolClient) => Promise<QueryResult> = (client) => client.query('COMMIT'),
 ): Promise<T> {
   const begin = beginStatement(tenantIds);
   const client = await pool.connect();
@@ -54,7 +50,7 @@ export async function inTransaction<T>(
       await Promise.all(sent);
       throw error;
     });
-    const committed = client.query('COMMIT');
+    const committed = commit(client);
     beforeCommit(committed);
     await Promise.all(sent);
     // A statement failed and its error was caught: the transaction was lost, and Postgres says so only here.

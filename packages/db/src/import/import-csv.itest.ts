@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { createPool } from '../connect.ts';
 import { importableTables, importCsv } from './index.ts';
 import { cloneTestDatabase, type TestDatabase } from './test-database.ts';
+import { inUnhurriedTransaction } from './unhurried-transaction.ts';
 
 let database: TestDatabase;
 let gym: string;
@@ -213,6 +214,13 @@ test('100,000 rows with one bad one leave nothing; without it they are all there
   expect(await count('gym.visits')).toBe(before);
   expect(await load(Readable.from(rows(false)))).toEqual({ imported: 100_000, errors: [] });
   expect(await count('gym.visits')).toBe(before + 100_000);
+});
+
+test('an unhurried transaction whose COMMIT rolled it back is an error', async () => {
+  const swallowed = inUnhurriedTransaction(database.app, gym, (client) =>
+    client.query('SELECT 1 / 0').catch(() => undefined),
+  );
+  await expect(swallowed).rejects.toThrow('rolled back at its commit');
 });
 
 test('unknown table, unknown tenant and a failing stream are errors; the connection is whole afterwards', async () => {

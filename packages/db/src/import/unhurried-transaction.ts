@@ -1,5 +1,5 @@
 import type { Pool, PoolClient, QueryResult } from 'pg';
-import { beginAs } from '../tenant.ts';
+import { inTransaction } from '../tenant.ts';
 
 /** pg's client-side limit for one statement, ms; the largest that a timer takes. */
 export const NO_LIMIT_MS = 2 ** 31 - 1;
@@ -19,32 +19,20 @@ export function unhurried<Row extends object>(
  * Runs `work` in one transaction as this tenant, without time limits; its COMMIT too, which must not look failed when it was only slow.
  * Commits when `work` resolves, rolls back when it rejects; a connection that can't roll back is closed.
  */
-export async function inUnhurriedTransaction<T>(
+export function inUnhurriedTransaction<T>(
   pool: Pool,
   tenantId: string,
   work: (client: PoolClient) => Promise<T>,
 ): Promise<T> {
-  const client = await pool.connect();
-  let broken: Error | undefined;
-  const onError = (error: Error) => {
-    broken = error;
-  };
-  client.on('error', onError);
-  try {
-    await beginAs(client, [tenantId]);
-    await client.query(
-      `SET LOCAL statement_timeout = 0; SET LOCAL transaction_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = '60s'`,
-    );
-    const result = await work(client);
-    await unhurried(client, 'COMMIT');
-    return result;
-  } catch (error) {
-    await client.query('ROLLBACK').catch((rollbackError: Error) => {
-      broken = rollbackError;
-    });
-    throw error;
-  } finally {
-    client.off('error', onError);
-    client.release(broken);
-  }
+  return inTransaction(
+    pool,
+    [tenantId],
+    async (client) => {
+      await client.query(
+        `SET LOCAL statement_timeout = 0; SET LOCAL transaction_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = '60s'`,
+      );
+      return work(client);
+    },
+    (client) => unhurried(client, 'COMMIT'),
+  );
 }
