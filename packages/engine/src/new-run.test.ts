@@ -138,3 +138,9 @@ it('begins as blocked, scheduled or queued', () => {
   expect(make(request, { dueAt: new Date(Date.now() + 60_000) }).state).toBe('scheduled');
   expect(make(nightly, { after: { job: 'tiny.other', until: new Date() } }).state).toBe('blocked');
 });
+
+it('has its own options, whoever came before', () => {
+  const shards = { ...DEFAULT_OPTIONS, shards: 4 };
+  const runs = [shards, DEFAULT_OPTIONS, shards, { ...DEFAULT_OPTIONS, batchSize: 7 }, DEFAULT_OPTIONS];
+  expect(runs.map((options) => JSON.parse(make(nightly, { options }).options))).toEqual(runs);
+});

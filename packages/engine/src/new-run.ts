@@ -65,15 +65,16 @@ let lastJson = '';
 
 /** Runs that come together have the same options. */
 function optionsJson({ batchSize, batchDelayMs, timeoutMs, dryRun, ...rest }: RunOptions): string {
+  // The others have more (`shards`), and must not leave it to whoever comes next.
+  if (Object.keys(rest).length > 0) return JSON.stringify({ ...rest, batchSize, batchDelayMs, timeoutMs, dryRun });
   const same =
     lastOptions !== null &&
-    Object.keys(rest).length === 0 &&
     lastOptions.batchSize === batchSize &&
     lastOptions.batchDelayMs === batchDelayMs &&
     lastOptions.timeoutMs === timeoutMs &&
     lastOptions.dryRun === dryRun;
   if (!same) {
-    lastOptions = { ...rest, batchSize, batchDelayMs, timeoutMs, dryRun } as RunOptions;
+    lastOptions = { batchSize, batchDelayMs, timeoutMs, dryRun };
     lastJson = JSON.stringify(lastOptions);
   }
   return lastJson;
