@@ -125,6 +125,16 @@ describe('a short run', () => {
     expect(await effectsOf(dispatch.run)).toBe(0);
   });
 
+  it('ends without those of its dispatch whose time has not come: a failover to a slower clock', async () => {
+    const [first, later] = [await dispatched(), await dispatched({ dueInSeconds: 3_600 })];
+    await engine.store.admin.query('UPDATE ops.open_runs SET dispatch_id = $2 WHERE id = $1', [later.run, first.id]);
+    await executeShort(deps, { ...first, runs: [first.run, later.run] });
+    expect(await find(first.run)).toMatchObject({ status: 'completed', attempts: 1 });
+    expect(await find(later.run)).toMatchObject({ status: 'dispatched', attempts: 1 });
+    expect(await effectsOf(first.run)).toBe(1);
+    expect(await effectsOf(later.run)).toBe(0);
+  });
+
   it('that executes ends before it can be cancelled', async () => {
     gate = createGate();
     const dispatch = await dispatched();

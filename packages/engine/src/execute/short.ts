@@ -201,7 +201,9 @@ async function writeVerdicts(
     else if (verdict.write === 'release') back.push(run.id);
   }
   const dispatchId = attempts[0]?.run.dispatchId;
-  if (dispatchId && ends.length === claimed && ends.every((end) => end.outcome === 'completed')) {
+  // A part of the dispatch may not have been claimed: after a failover to a slower clock its due times are still to come.
+  const whole = ends.length === claimed && claimed === bundleSize;
+  if (dispatchId && whole && ends.every((end) => end.outcome === 'completed')) {
     const results = Object.fromEntries(
       ends.filter((end) => (end.result ?? null) !== null).map((end) => [end.id, end.result]),
     );
