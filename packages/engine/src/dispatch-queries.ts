@@ -142,8 +142,8 @@ export interface Floor {
 export const NO_FLOOR: Floor = { dueAt: '-infinity', id: '00000000-0000-0000-0000-000000000000' };
 
 /**
- * The tenants in turn and their oldest runs in one question, for a pass that knows no floors: of each tenant its share of `runs`, in bundles
- * of `bundle`.
+ * The tenants in turn and the oldest runs of the first `room` of them in one question, for a pass that knows no floors: of each tenant its
+ * share of the room, in bundles of `bundle`.
  */
 export async function oldestInTurn(
   client: PoolClient,
@@ -159,10 +159,12 @@ export async function oldestInTurn(
   const { rows } = await client.query<Candidate & { tenants: number }>({
     name: some ? 'ns-oldest-in-turn-held' : 'ns-oldest-in-turn',
     text: `${some ? TURN_HELD : TURN}
-      SELECT ${CANDIDATE}, t.tenants FROM (SELECT tenant_id, count(*) OVER ()::integer AS tenants FROM turn) t CROSS JOIN LATERAL (
+      SELECT ${CANDIDATE}, t.tenants FROM (
+        SELECT tenant_id, count(*) OVER ()::integer AS tenants, least(count(*) OVER (), ${room}::integer) AS sharing FROM turn LIMIT ${room}::integer
+      ) t CROSS JOIN LATERAL (
         SELECT * FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND state = 'queued' AND o.tenant_id = t.tenant_id
           AND ${isReadable('o', '$5')}${some ? ` AND ${hasRoom('o', '$7')}` : ''}
-        ORDER BY o.due_at, o.id LIMIT ((${room}::integer + t.tenants - 1) / t.tenants) * ${bundle}::integer
+        ORDER BY o.due_at, o.id LIMIT ((${room}::integer + t.sharing - 1) / t.sharing) * ${bundle}::integer
       ) r`,
     values: some ? [...values, turn.held, ...more] : [...values, ...more],
   });
@@ -263,12 +265,15 @@ export interface NewDispatch extends Dispatch {
   readonly priority: number;
 }
 
-/** Marks the runs as dispatched and hands the turn on. */
+const FREE = `SELECT id FROM ops.open_runs WHERE id = ANY ($1) AND state = 'queued' FOR UPDATE SKIP LOCKED`;
+
+/** Marks the runs as dispatched and hands the turn on. `skipLocked`: but for those that somebody has locked. */
 export async function markDispatched(
   client: PoolClient,
   queue: string,
   dispatches: readonly NewDispatch[],
   tenantCursor: string | null,
+  skipLocked: boolean,
 ): Promise<void> {
   // Where each dispatch's runs begin in the list of all, so that its id is sent once.
   let next = 1;
@@ -278,13 +283,13 @@ export async function markDispatched(
     return start;
   });
   await client.query({
-    name: 'ns-mark-dispatched',
+    name: skipLocked ? 'ns-mark-dispatched-free' : 'ns-mark-dispatched',
     text: `WITH turn AS (
         INSERT INTO ops.queues (queue, taken, tenant_cursor) VALUES ($3, $4, coalesce($5::uuid, '00000000-0000-0000-0000-000000000000'))
         ON CONFLICT (queue) DO UPDATE SET taken = queues.taken + $4, tenant_cursor = coalesce($5::uuid, queues.tenant_cursor)
       )
       UPDATE ops.open_runs o SET state = 'dispatched', dispatch_id = ($2::uuid[])[width_bucket(g.n, $6::bigint[])], dispatched_at = clock_timestamp()
-      FROM unnest($1::uuid[]) WITH ORDINALITY AS g(id, n) WHERE o.id = ANY ($1) AND o.id = g.id AND o.state = 'queued'`,
+      FROM unnest($1::uuid[]) WITH ORDINALITY AS g(id, n) WHERE o.id = ANY ($1) AND o.id = g.id AND o.state = 'queued'${skipLocked ? ` AND o.id IN (${FREE})` : ''}`,
     values: [
       dispatches.flatMap((dispatch) => dispatch.runs),
       dispatches.map((dispatch) => dispatch.id),

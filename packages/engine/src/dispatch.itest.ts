@@ -150,6 +150,32 @@ describe('a pass', () => {
     expect(made.dispatches.map((dispatch) => dispatch.runs.length)).toEqual([1, 1, 1]);
   });
 
+  it('leaves no slot of long runs free while one waits', async () => {
+    await worker(4);
+    const [many, one] = [randomUUID(), randomUUID()];
+    await add({ tenant: many, n: 10 });
+    await add({ tenant: one });
+    expect((await passes('long')()).dispatches).toHaveLength(4);
+  });
+
+  it('goes past a run that somebody has locked', async () => {
+    await worker(1);
+    const tenant = randomUUID();
+    const [locked, ...others] = await add({ tenant, n: 3 });
+    const holder = await ops.connect();
+    await holder.query('BEGIN');
+    await holder.query('SELECT FROM ops.open_runs WHERE id = $1 FOR UPDATE', [locked]);
+    await passes()();
+    const { rows } = await store.admin.query<{ id: string }>(
+      `SELECT id FROM ops.open_runs WHERE queue = $1 AND state = 'dispatched'`,
+      [queue],
+    );
+    await holder.query('ROLLBACK');
+    holder.release();
+    expect(rows.map((row) => row.id).sort()).toEqual(others.sort());
+    expect(await states()).toEqual({ dispatched: 2, queued: 1 });
+  });
+
   it('never makes a bundle longer than its time', async () => {
     await worker(1);
     await add({ n: 500 });
@@ -229,6 +255,25 @@ describe('order', () => {
     for (let round = 0; round < 5; round++) {
       expect(new Set(turns.slice(round * 9, round * 9 + 9)).size).toBe(9);
     }
+  });
+
+  it('keeps the turn of tenants who wait, whatever more urgent runs come between', async () => {
+    await worker(1);
+    const [a, b, urgent] = [randomUUID(), randomUUID(), randomUUID()].sort();
+    await add({ tenant: a ?? '', n: 5 });
+    await add({ tenant: b ?? '', n: 5 });
+    const pass = passes('long');
+    const turns: string[] = [];
+    for (let i = 0; i < 6; i++) {
+      const made = await pass();
+      turns.push(...made.dispatches.map((dispatch) => dispatch.tenantId));
+      // While the one slot's run goes on, an urgent one comes and is taken beside it.
+      await add({ tenant: urgent ?? '', priority: 1 });
+      const [beside] = (await pass()).dispatches;
+      expect(beside?.tenantId).toBe(urgent);
+      await finish({ ...made, dispatches: [...made.dispatches, ...(beside === undefined ? [] : [beside])] });
+    }
+    expect(turns).toEqual([a, b, a, b, a, b]);
   });
 
   it('gives one start in ten to who waited past the bound, while the urgent flood in', async () => {

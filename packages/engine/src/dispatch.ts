@@ -19,6 +19,7 @@ import { type Budget, readBudget, unlimited } from './limits/budget.ts';
 import type { QueueLimits } from './limits/limits.ts';
 import { PASS_LOCK } from './limits/pass-lock.ts';
 import { priorityName, WAITING_BOUND_MS } from './priority.ts';
+import { sqlState } from './store-errors.ts';
 
 /** Dispatches of one priority that Redis may hold, a live slot: enough that no slot waits for the next pass. */
 const WINDOW_PER_SLOT = 4;
@@ -26,6 +27,12 @@ const WINDOW_PER_SLOT = 4;
 const PASS_BUNDLES = 16;
 /** Of every ten dispatches, one is of the longest-waiting past their bound (SPEC 2); runs would be counted by whole bundles, and miss the tens. */
 const OUT_OF_TURN = 10;
+/** SQLSTATE. */
+const LOCK_NOT_AVAILABLE = '55P03';
+/** A pass waits so long for a run that somebody has locked, ms; then it looks for locks first, which costs, for `CAREFUL_MS`. */
+const LOCKED_MS = 1_000;
+const CAREFUL_MS = 60_000;
+
 export interface PassDeps {
   readonly ops: Pool;
   /** Short queues bundle; a long run is a dispatch of its own. */
@@ -64,6 +71,8 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
   const lifted = new Set<string>();
   /** Queues of which another process made the last pass. */
   const behind = new Set<string>();
+  /** Until when a queue's passes look first which runs nobody has locked, ms. */
+  const careful = new Map<string, number>();
 
   async function take(client: PoolClient, queue: string, state: QueueState, budget: Budget): Promise<Taken> {
     const { readable } = budget;
@@ -88,12 +97,13 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
       }
       const turn = {
         cursor: state.tenantCursor,
-        limit: room,
+        // One more than there is room for tells whether anybody is left out.
+        limit: room + 1,
         readable,
         paused: budget.heldTenants,
         held: budget.heldPairs,
       };
-      const { found, tenants, each } = await look(client, queue, priority, turn, room, long ? 1 : MAX_BUNDLE);
+      const { found, tenants, each } = await look(client, queue, priority, turn, room, long ? room + 1 : MAX_BUNDLE);
       if (tenants === 0) continue;
       const candidates = budget.admit(found.filter((run) => !used.has(run.id)));
       const made = makeBundles(candidates, room, (job, backlog) =>
@@ -101,30 +111,31 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
       );
       bundles.push(...made);
       budget.spend(made.flat());
-      cursor = made.at(-1)?.[0]?.tenantId ?? cursor;
       const left = found.length >= each || candidates.length > made.flat().length;
       floors.set(queue, priority, found, new Set(made.flat().map((run) => run.id)), left);
-      // As many tenants as there was room for: others may wait behind them.
-      const waiting = left || tenants >= room;
+      const waiting = left || tenants > room;
       more ||= waiting;
+      // Where nobody was left out the turn stays: it is that of the tenants who wait at a less urgent priority.
+      if (waiting) cursor = made.at(-1)?.[0]?.tenantId ?? cursor;
       // Less urgent runs wait in Postgres while more urgent ones do: in Redis they could only be overtaken.
       if (waiting) break;
     }
     return { bundles, lifts: late.lifts, more: more || budget.waits || budget.refused, cut: cut && more, cursor };
   }
 
-  /** The tenants in turn and what of theirs is oldest; `each` is the most that one of them could have. */
+  /** What is oldest of `room` tenants in turn, how many are in turn (one more at most), and the most that one of them could have. */
   async function look(client: PoolClient, queue: string, priority: number, turn: Turn, room: number, bundle: number) {
     if (!floors.any(queue, priority)) {
       const { found, tenants } = await oldestInTurn(client, queue, priority, turn, { room, bundle });
-      return { found, tenants, each: Math.ceil(room / tenants) * bundle };
+      return { found, tenants, each: Math.ceil(room / Math.min(tenants, room)) * bundle };
     }
-    const tenants = await tenantsInTurn(client, queue, priority, turn);
-    if (tenants.length === 0) return { found: [], tenants: 0, each: 0 };
+    const inTurn = await tenantsInTurn(client, queue, priority, turn);
+    if (inTurn.length === 0) return { found: [], tenants: 0, each: 0 };
+    const tenants = inTurn.slice(0, room);
     const each = Math.ceil(room / tenants.length) * bundle;
     const from = tenants.map((id) => floors.of(queue, priority, id));
     const found = await oldestOf(client, queue, priority, tenants, from, each, turn.readable, turn.held);
-    return { found, tenants: tenants.length, each };
+    return { found, tenants: inTurn.length, each };
   }
 
   /** One dispatch in ten goes to who has waited past the bound: out of Postgres, or already in Redis behind more urgent ones. */
@@ -140,8 +151,6 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
     }
     if (turns <= 0 || bounds.size === 0 || most === undefined) return { bundles: [], lifts: [] };
     const lifts = (await dispatchedTooLong(client, queue, bounds, [...lifted], turns)).slice(0, turns);
-    if (lifted.size > 1_000) lifted.clear();
-    for (const id of lifts) lifted.add(id);
     if (lifts.length === turns) return { bundles: [], lifts };
     const found = await waitedTooLong(
       client,
@@ -159,13 +168,12 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
     return { bundles: bundles.map((bundle) => bundle.map((run) => ({ ...run, priority: most }))), lifts };
   }
 
-  return async function pass(queue) {
-    const limits = (await deps.limits?.(queue)) ?? null;
+  async function once(queue: string, limits: QueueLimits | null): Promise<Pass | null> {
     return inTransaction(deps.ops, [], async (client, beforeCommit) => {
       // Sent together: one round trip. The state is read after the lock, since a connection answers in order. Who was not given the lock
       // the last time asks for it alone: four processes that all read the state of one queue would do little else.
       // A dispatch that a crash of Postgres takes back is no loss: its runs are queued again, and its BullMQ job finds nothing to claim.
-      beforeCommit(client.query('SET LOCAL synchronous_commit = off'));
+      beforeCommit(client.query(`SET LOCAL synchronous_commit = off; SET LOCAL lock_timeout = ${LOCKED_MS}`));
       const turn = isOurTurn(client, queue);
       const early = behind.has(queue) ? null : readQueueState(client, queue);
       early?.catch(() => undefined);
@@ -195,10 +203,23 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
           },
         ];
       });
-      if (dispatches.length > 0) beforeCommit(markDispatched(client, queue, dispatches, cursor));
+      const skipLocked = (careful.get(queue) ?? 0) > Date.now();
+      if (dispatches.length > 0) beforeCommit(markDispatched(client, queue, dispatches, cursor, skipLocked));
       await budget.record(client);
       return { dispatches, lifts, more, again: cut || (budget.refused && dispatches.length > 0) };
     });
+  }
+
+  return async function pass(queue) {
+    const limits = (await deps.limits?.(queue)) ?? null;
+    const made = await once(queue, limits).catch((error: unknown) => {
+      if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error;
+      careful.set(queue, Date.now() + CAREFUL_MS);
+      return once(queue, limits);
+    });
+    if (lifted.size > 1_000) lifted.clear();
+    for (const id of made?.lifts ?? []) lifted.add(id);
+    return made;
   };
 }
 
