@@ -84,8 +84,10 @@ const HANDLER_SILENCE_MS = 35_000;
 /** pg's `query` as a job may call it: a text or a config first. What brings its own reader (COPY) keeps its own limit. */
 function patient(statement: unknown): unknown {
   if (typeof statement === 'string') return { text: statement, query_timeout: HANDLER_SILENCE_MS };
-  const config = statement as { submit?: unknown };
-  return typeof config.submit === 'function' ? config : { query_timeout: HANDLER_SILENCE_MS, ...config };
+  const config = statement as { submit?: unknown; query_timeout?: number };
+  if (typeof config.submit === 'function' || config.query_timeout !== undefined) return config;
+  // A copy would lose what a class computes, such as `text` of a SQL template.
+  return Object.assign(Object.create(config), { query_timeout: HANDLER_SILENCE_MS });
 }
 
 /**
