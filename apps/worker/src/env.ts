@@ -40,6 +40,15 @@ export const workerEnvSchema = z.object({
     .max(3600)
     .default(60)
     .describe('Seconds between two signs of life asked of each queue; 0: none'),
+  NIGHTSHIFT_STUCK_SECONDS: z.coerce
+    .number()
+    .int()
+    .min(5)
+    .max(3600)
+    .default(30)
+    .describe(
+      'Seconds without a claim round, while work waits and a slot is free, after which the worker exits with code 70',
+    ),
   RETENTION_DAYS: z.coerce
     .number()
     .int()

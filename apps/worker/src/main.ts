@@ -29,6 +29,7 @@ async function main(): Promise<void> {
     retentionDays: env.RETENTION_DAYS,
     notifications: env.NIGHTSHIFT_SENDING === 0 ? undefined : sendingOf(env),
     canarySeconds: env.NIGHTSHIFT_CANARY_SECONDS,
+    stuckSeconds: env.NIGHTSHIFT_STUCK_SECONDS,
     onStuck: (queue) => {
       // What is in hand elsewhere is cut off: its lease or lock expires and another worker takes it up.
       log.fatal({ queue, exitCode: EXIT_STUCK }, 'exiting, so that the supervisor starts a fresh worker');

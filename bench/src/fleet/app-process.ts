@@ -10,6 +10,8 @@ export interface AppOptions {
   readonly role: AppRole;
   readonly env: NodeJS.ProcessEnv;
   readonly logFile: string;
+  /** Exit code that is no crash, where it is to exit by itself. */
+  readonly mayExit?: number;
 }
 
 export interface AppExit {
@@ -51,7 +53,7 @@ function entryOf(role: AppRole): string {
 }
 
 /** Resolves when it has said that it is ready. Errors: with the end of its log when it ends or stays silent. */
-export async function startApp({ name, role, env, logFile }: AppOptions): Promise<App> {
+export async function startApp({ name, role, env, logFile, mayExit }: AppOptions): Promise<App> {
   const file = openSync(logFile, 'a', 0o600);
   const child = spawn(process.execPath, [entryOf(role)], { env, detached: true, stdio: ['ignore', file, file, 'ipc'] });
   closeSync(file);
@@ -81,7 +83,7 @@ export async function startApp({ name, role, env, logFile }: AppOptions): Promis
     url: port === null ? null : `http://127.0.0.1:${port}`,
     exited,
     isUp,
-    hasCrashed: () => !isUp() && !asked,
+    hasCrashed: () => !isUp() && !asked && (mayExit === undefined || child.exitCode !== mayExit),
     signal: (signal) => void child.kill(signal),
     kill,
     async stop() {

@@ -29,6 +29,11 @@ export interface Gym {
   readonly slug: string;
 }
 
+interface OwnWays {
+  readonly env?: NodeJS.ProcessEnv;
+  readonly mayExit?: number;
+}
+
 /** A whole installation of its own: servers, APIs and workers as separate processes, everything on loopback and in one directory. */
 export interface Fleet {
   readonly admin: Admin;
@@ -44,7 +49,8 @@ export interface Fleet {
   apis(): readonly App[];
   workers(): readonly App[];
   addApi(): Promise<App>;
-  addWorker(): Promise<App>;
+  /** `env`: variables of its own. `mayExit`: it may end by itself with this code. */
+  addWorker(own?: OwnWays): Promise<App>;
   /** Ends all backends of APIs and workers; resolves to how many there were. */
   terminateBackends(): Promise<number>;
   /** Stops everything and deletes the directory. Errors: naming the processes that are left, or that ended by themselves. */
@@ -93,15 +99,22 @@ function environment(home: string, database: string, redis: string) {
   };
 }
 
-function startOne(home: Home, role: AppRole, number: number): Promise<App> {
+function startOne(home: Home, role: AppRole, number: number, own: OwnWays = {}): Promise<App> {
   const name = `${role}-${number}`;
   const worker = {
     NIGHTSHIFT_CLOCK: home.clock,
     NIGHTSHIFT_SLOTS_SHORT: String(home.slots.short),
     NIGHTSHIFT_SLOTS_LONG: String(home.slots.long),
   };
-  const env = { ...home.env, ...(role === 'worker' ? worker : {}) };
-  return startApp({ name, role, env, logFile: join(home.dir, `${name}.log`) });
+  const env = { ...home.env, ...(role === 'worker' ? worker : {}), ...own.env };
+  const { mayExit } = own;
+  return startApp({
+    name,
+    role,
+    env,
+    logFile: join(home.dir, `${name}.log`),
+    ...(mayExit === undefined ? {} : { mayExit }),
+  });
 }
 
 /** Starts the processes of a fleet and keeps their list. */
@@ -111,8 +124,8 @@ function createCrew(home: Home) {
   return {
     all: crew,
     up,
-    async add(role: AppRole): Promise<App> {
-      const app = await startOne(home, role, crew.filter((one) => one.role === role).length + 1);
+    async add(role: AppRole, own?: OwnWays): Promise<App> {
+      const app = await startOne(home, role, crew.filter((one) => one.role === role).length + 1, own);
       crew.push(app);
       return app;
     },
@@ -200,7 +213,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       apis: () => crew.up('api'),
       workers: () => crew.up('worker'),
       addApi: () => crew.add('api'),
-      addWorker: () => crew.add('worker'),
+      addWorker: (own) => crew.add('worker', own),
       async terminateBackends() {
         const [row] = await admin.rows<{ n: number }>(
           `SELECT count(pg_terminate_backend(pid))::int AS n FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE 'nightshift%'`,

@@ -15,6 +15,10 @@ export interface NetworkProxy {
   set(mode: ProxyMode, delayMs?: number): void;
   /** Connections that are open go silent for good (half-open); new ones pass. */
   blackhole(): void;
+  /** A connection goes silent for good once its client says this, new ones too; what is said otherwise passes. */
+  swallow(said: RegExp): void;
+  /** Open connections that have gone silent. */
+  silent(): number;
   /** Connections that are open are reset. */
   cut(): void;
   close(): Promise<void>;
@@ -30,9 +34,11 @@ export async function startProxy(targetPort: number): Promise<NetworkProxy> {
   const pairs = new Set<Pair>();
   let mode: ProxyMode = 'pass';
   let delayMs = 0;
+  let swallowed: RegExp | null = null;
 
   function forward(pair: Pair, from: Socket, to: Socket): void {
     from.on('data', (chunk: Buffer) => {
+      if (from === pair.client && swallowed?.test(chunk.toString('latin1'))) pair.silent = true;
       if (pair.silent || mode === 'silent' || (mode === 'drop-replies' && from === pair.server)) return;
       if (mode === 'delay') setTimeout(() => to.writable && to.write(chunk), delayMs);
       else if (!to.write(chunk)) from.pause();
@@ -69,6 +75,10 @@ export async function startProxy(targetPort: number): Promise<NetworkProxy> {
     blackhole() {
       for (const pair of pairs) pair.silent = true;
     },
+    swallow(said) {
+      swallowed = said;
+    },
+    silent: () => [...pairs].filter((pair) => pair.silent).length,
     cut,
     async close() {
       const closed = new Promise((resolve) => listener.close(resolve));

@@ -4,9 +4,7 @@ import { redisOptions } from './broker.ts';
 import { createLoop, type Loop } from './loop.ts';
 import { queuePrefix } from './redis-names.ts';
 
-/** A worker that takes nothing for so long, though it has room and work waits in Redis, is stuck, ms. */
-export const STUCK_AFTER_MS = 30_000;
-/** Looks in that time: a process that was stopped or busy for long makes no looks, so it is not taken for stuck when it goes on. */
+/** Looks in the time after which a worker is stuck: a process that was stopped or busy for long makes no looks, so it is not taken for stuck when it goes on. */
 const LOOKS = 6;
 
 /** What a process sees of its own work on one queue. */
@@ -35,7 +33,8 @@ export interface LivenessOptions {
   readonly redisUrl: string;
   readonly namespace: string;
   readonly log: Logger;
-  readonly stuckAfterMs?: number;
+  /** A worker that takes nothing for so long, though it has room and work waits in Redis, is stuck. */
+  readonly stuckAfterMs: number;
   /** Called once, with the queue: the process should exit and be started again. */
   readonly onStuck: (queue: string) => void;
 }
@@ -45,7 +44,7 @@ export interface LivenessOptions {
  * open all along may be dead without a word. Redis away is no reason to exit: the next process would find it away too.
  */
 export function createLiveness(options: LivenessOptions): Liveness {
-  const everyMs = (options.stuckAfterMs ?? STUCK_AFTER_MS) / LOOKS;
+  const everyMs = options.stuckAfterMs / LOOKS;
   const watched: Watched[] = [];
   let told = false;
 
@@ -67,7 +66,10 @@ export function createLiveness(options: LivenessOptions): Liveness {
     const stuck = idle.find((one) => one.strikes >= LOOKS);
     if (stuck !== undefined && !told) {
       told = true;
-      options.log.fatal({ queue: stuck.queue }, 'this worker takes nothing although work waits and slots are free');
+      options.log.fatal(
+        { queue: stuck.queue, forMs: options.stuckAfterMs },
+        'this worker takes nothing although work waits and slots are free',
+      );
       options.onStuck(stuck.queue);
     }
     return everyMs;

@@ -55,7 +55,9 @@ export interface WorkerOptions {
   readonly retentionDays?: number;
   /** A probe is sent to each queue so often, by one process of the fleet; 0 or absent: never. */
   readonly canarySeconds?: number;
-  /** Called once when this worker has taken nothing for 30 s though it has room and work waits in Redis: the process should exit. */
+  /** A worker that takes nothing for so long, though it has room and work waits in Redis, is stuck; default 30. */
+  readonly stuckSeconds?: number;
+  /** Called once when this worker is stuck: the process should exit. */
   readonly onStuck?: (queue: string) => void;
   /** The time by which schedules fire; default the database's clock. */
   readonly now?: () => Promise<Date>;
@@ -71,6 +73,7 @@ export interface RunningWorker {
 
 const DEFAULT_SLOTS = { short: 8, long: 4 };
 const HEARTBEAT_MS = 5_000;
+const STUCK_AFTER_SECONDS = 30;
 const GRACE_MS = 30_000;
 /** How long a stop waits for connections that are still in use, ms. */
 const LAST_CONNECTIONS_MS = 1_000;
@@ -190,9 +193,11 @@ async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts):
       ? [createProbes({ ops, broker, catalogue, log, everySeconds: options.canarySeconds })]
       : []),
   ];
-  const { onStuck } = options;
+  const { onStuck, redisUrl, stuckSeconds = STUCK_AFTER_SECONDS } = options;
   const liveness =
-    onStuck === undefined ? null : createLiveness({ redisUrl: options.redisUrl, namespace, log, onStuck });
+    onStuck === undefined
+      ? null
+      : createLiveness({ redisUrl, namespace, log, stuckAfterMs: stuckSeconds * 1_000, onStuck });
   const deps: ConsumeDeps = {
     app, ops, catalogue, tenants, crypto, worker: id, log, announce, wake, inHand, namespace,
     redisUrl: options.redisUrl,
