@@ -23,8 +23,8 @@ export function checkHeader(
 ): { readonly columns: readonly FileColumn[] } | { readonly problems: readonly ImportProblem[] } {
   const known = new Map<string, FileColumn>();
   for (const { name, type, required } of spec.columns) known.set(name, { name, type, required });
-  for (const { by } of spec.references) {
-    for (const { column, type } of by) known.set(column, { name: column, type, required: true });
+  for (const { by, optional } of spec.references) {
+    for (const { column, type } of by) known.set(column, { name: column, type, required: optional !== true });
   }
   const names = header.map((name) => name.trim());
   const problems = [
@@ -60,7 +60,7 @@ function missingColumns(spec: TableImport, names: readonly string[]): HeaderProb
 function referenceColumns(reference: ImportReference, names: readonly string[]): HeaderProblem[] {
   const possible = reference.by.map(({ column }) => column);
   const given = possible.filter((column) => names.includes(column));
-  if (given.length === 0)
+  if (given.length === 0 && reference.optional !== true)
     return [
       { column: possible[0] ?? reference.column, reason: `the column is missing: expected ${possible.join(' or ')}` },
     ];

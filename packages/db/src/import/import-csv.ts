@@ -3,6 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import type { Pool, PoolClient } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import type { FileColumn, ImportProblem } from './check-header.ts';
+import { clinicImports } from './clinic.ts';
 import { gymImports } from './gym.ts';
 import { ImportConflictError, UnknownImportTableError, UnknownTenantError } from './import-errors.ts';
 import { createStage, insertRows, resolveRows, rowChecks, STAGE } from './import-statements.ts';
@@ -10,7 +11,7 @@ import { type CsvReader, readCsv } from './read-lines.ts';
 import type { TableImport } from './table-import.ts';
 import { inUnhurriedTransaction, NO_LIMIT_MS, unhurried } from './unhurried-transaction.ts';
 
-const IMPORTS: readonly TableImport[] = [...gymImports];
+const IMPORTS: readonly TableImport[] = [...gymImports, ...clinicImports];
 const UNIQUE_OR_FOREIGN_KEY = ['23505', '23503'];
 
 export interface ImportCsvOptions {

@@ -8,7 +8,7 @@ export interface ImportColumn {
   readonly fallback?: string;
 }
 
-/** A row of another table that a line points to, by whichever of these columns the file has: exactly one. */
+/** A row of another table that a line points to, by whichever of these columns the file has: exactly one, or none where it is optional. */
 export interface ImportReference {
   /** Column of the target that gets the id. */
   readonly column: string;
@@ -16,6 +16,8 @@ export interface ImportReference {
   /** For messages: "no such member in this gym". */
   readonly noun: string;
   readonly by: readonly { readonly column: string; readonly key: string; readonly type: ColumnType }[];
+  /** True: a file without such a column, or a line with it empty, points to none. */
+  readonly optional?: boolean;
 }
 
 /** Rows that must not be there twice, in the file or beside what the table has. */
