@@ -1,5 +1,6 @@
 import type { Client } from 'pg';
 import { v5 as uuidV5 } from 'uuid';
+import { createFieldCrypto, type FieldCrypto, parseKeyring } from '../crypto/index.ts';
 import { type DemoClient, planClient } from './clinic-clients.ts';
 import { type DemoFacility, demoFacilities } from './clinic-places.ts';
 import { copyRows } from './copy-rows.ts';
@@ -13,6 +14,8 @@ export interface ClinicDemoOptions {
   readonly seed: number;
   /** Now, as far as the data is concerned. */
   readonly endDate: Date;
+  /** As in `ENCRYPTION_KEYS`. Without it clients have neither name nor phone: they exist as envelopes alone. */
+  readonly encryptionKeys?: string | undefined;
 }
 
 export interface ClinicDemoCounts {
@@ -35,6 +38,21 @@ const NAMESPACE = '6f0d3a5e-2b57-5d0c-9a54-6e3f0b8a7c11';
 const HISTORY_DAYS = 730;
 const ASSAY_LIMIT = 20;
 const ID_KIND = { client: '1', enrollment: '2', encounter: '3', dispense: '4', lab: '5', regimen: '6' } as const;
+const GIVEN = [
+  'Amina',
+  'Okello',
+  'Thabo',
+  'Nomsa',
+  'Somchai',
+  'Grace',
+  'Chisomo',
+  'Rafael',
+  'Lucia',
+  'Kofi',
+  'Meera',
+  'Juma',
+];
+const FAMILY = ['Nakato', 'Dlamini', 'Banda', 'Srisai', 'Mensah', 'Silva', 'Mwangi', 'Iyer', 'Otieno', 'Ncube'];
 const REGIMENS = [
   { code: 'TLD', name: 'Tenofovir, lamivudine, dolutegravir', kind: 'ARV' },
   { code: 'AZT-3TC-DTG', name: 'Zidovudine, lamivudine, dolutegravir', kind: 'ARV' },
@@ -60,13 +78,15 @@ export async function seedClinics(
     `SELECT slug FROM ops.tenants WHERE system = 'clinic' AND slug = ANY ($1)`,
     [wanted.map(({ slug }) => slug)],
   );
+  const { encryptionKeys } = options;
+  const crypto = encryptionKeys ? createFieldCrypto({ keyring: parseKeyring(encryptionKeys), pool: client }) : null;
   const present = new Set(rows.map((row) => row.slug));
   const counts: ClinicDemoCounts = { facilities: 0, clients: 0, visits: 0, labResults: 0 };
   for (const facility of wanted) {
     if (present.has(facility.slug)) continue;
     const plan = planFacility(facility, options);
     await insertFacility(client, plan);
-    await copyFacility(client, plan, counts);
+    await copyFacility(client, plan, counts, await contacts(plan, crypto));
     counts.facilities += 1;
     onProgress(`${facility.name}: ${plan.clients.length} clients`);
   }
@@ -110,12 +130,36 @@ async function insertFacility(client: Client, plan: FacilityPlan): Promise<void>
   );
 }
 
-async function copyFacility(client: Client, plan: FacilityPlan, counts: ClinicDemoCounts): Promise<void> {
+/** Envelopes of name and phone of each client, as COPY text. */
+async function contacts(plan: FacilityPlan, crypto: FieldCrypto | null): Promise<readonly string[]> {
+  if (crypto === null) return plan.clients.map(() => '\\N\t\\N');
+  const random = createRandom(`${plan.seed}:${plan.facility.slug}:names`);
+  const { tenantId } = plan;
+  const items = plan.clients.flatMap((_, index) => {
+    const row = rowId(plan, 'client', index);
+    const name = `${GIVEN[random.between(0, GIVEN.length - 1)]} ${FAMILY[random.between(0, FAMILY.length - 1)]}`;
+    // Numbers of 999 belong to no country.
+    const phone = `+999${random.between(10_000_000, 99_999_999)}`;
+    return [
+      { ref: { tenantId, place: 'clinic.clients.name_enc', row }, plain: name },
+      { ref: { tenantId, place: 'clinic.clients.phone_enc', row }, plain: phone },
+    ];
+  });
+  const envelopes = await crypto.encryptAll(items);
+  return plan.clients.map((_, index) => `${envelopes[2 * index]}\t${envelopes[2 * index + 1]}`);
+}
+
+async function copyFacility(
+  client: Client,
+  plan: FacilityPlan,
+  counts: ClinicDemoCounts,
+  envelopes: readonly string[],
+): Promise<void> {
   counts.clients += await copyRows(
     client,
     'clinic.clients',
-    'tenant_id, id, number, status, key_population, registered_on, vl_interval_months, last_visit_at',
-    clientLines(plan),
+    'tenant_id, id, number, status, key_population, registered_on, vl_interval_months, last_visit_at, name_enc, phone_enc',
+    clientLines(plan, envelopes),
   );
   await copyRows(
     client,
@@ -158,7 +202,7 @@ function visitTime(plan: FacilityPlan, daysAgo: number, client: number): string 
   return `${ago(plan, daysAgo)} ${clock}:00${day.offset}`;
 }
 
-function* clientLines(plan: FacilityPlan): Generator<string> {
+function* clientLines(plan: FacilityPlan, envelopes: readonly string[]): Generator<string> {
   for (const [index, client] of plan.clients.entries()) {
     const [last] = client.visits;
     yield [
@@ -170,6 +214,7 @@ function* clientLines(plan: FacilityPlan): Generator<string> {
       ago(plan, client.registeredDaysAgo),
       client.vlIntervalMonths,
       last === undefined ? '\\N' : visitTime(plan, last.daysAgo, index),
+      envelopes[index],
     ].join('\t');
   }
 }

@@ -20,6 +20,8 @@ export interface SeedDemoOptions {
   readonly endDate?: Date;
   /** Mean visits a member over all days. Default: what the members' habits give, about 32 in 180 days. */
   readonly visitsPerMember?: number;
+  /** As in `ENCRYPTION_KEYS`. Without it fields that are stored encrypted stay empty. */
+  readonly encryptionKeys?: string | undefined;
   /** Clinics of the HIV programme, default none. */
   readonly facilities?: number;
   /** For each facility, default 1,000. */
@@ -72,7 +74,11 @@ export async function seedDemo(options: SeedDemoOptions): Promise<SeedDemoResult
       },
       onProgress,
     );
-    const clinic = await seedClinics(client, { ...clinics, ...shared }, onProgress);
+    const clinic = await seedClinics(
+      client,
+      { ...clinics, ...shared, encryptionKeys: options.encryptionKeys },
+      onProgress,
+    );
     await client.query('COMMIT');
     const seeded = counts.gyms > 0 || clinic.facilities > 0;
     if (seeded) await client.query(`VACUUM (ANALYZE) ${FILLED.join(', ')}`);

@@ -75,6 +75,8 @@ export const clinicImports: readonly TableImport[] = [
     columns: [
       id,
       { name: 'number', type: text(LONGEST_NUMBER), required: true },
+      { name: 'name_enc', header: 'name', type: text(200), required: false, encrypted: true },
+      { name: 'phone_enc', header: 'phone', type: text(40), required: false, encrypted: true },
       { name: 'status', type: oneOf(...CLIENT_STATUSES), required: false, fallback: `'active'` },
       { name: 'key_population', type: oneOf(...KEY_POPULATIONS), required: false, fallback: `'none'` },
       { name: 'registered_on', type: date, required: true },

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createFieldCrypto, parseKeyring } from '../crypto/index.ts';
 import { importCsv } from './index.ts';
 import { cloneTestDatabase, type TestDatabase } from './test-database.ts';
 
@@ -111,4 +112,40 @@ test('wrong lines are told with line, column and reason, and nothing is imported
       'K1,ARV,2026-05-03T09:00,90,XYZ',
     ),
   ).toEqual([[2, 'regimen_code', `no regimen 'XYZ' here`]]);
+});
+
+test('names and phones reach the table as envelopes that open for their row alone; without a key the file is refused', async () => {
+  const keyring = parseKeyring(`k1:${Buffer.from('a key of tests, of no other use!').toString('base64')}`);
+  const crypto = createFieldCrypto({ keyring, pool: database.admin });
+  const id = 'ABCDEF00-0000-4000-8000-000000000001';
+  const loaded = await importCsv({
+    pool: database.app,
+    table: 'clinic.clients',
+    tenantId: FACILITY,
+    crypto,
+    stream: Readable.from([
+      Buffer.from(
+        `number,registered_on,name,phone,id\nP1,2024-01-31,Amina \\ K,,${id}\nP2,2024-01-31,Okello,+256 700 000000,\n`,
+      ),
+    ]),
+  });
+  expect(loaded).toEqual({ imported: 2, errors: [] });
+  const { rows } = await database.admin.query<{ id: string; name: string; phone: string | null }>(
+    `SELECT id, name_enc AS name, phone_enc AS phone FROM clinic.clients WHERE number LIKE 'P%' ORDER BY number`,
+  );
+  const plain = (row: number, column: 'name' | 'phone') =>
+    crypto.decrypt(
+      { tenantId: FACILITY, place: `clinic.clients.${column}_enc`, row: rows[row]?.id ?? '' },
+      rows[row]?.[column] ?? '',
+    );
+  expect(rows[0]?.id).toBe(id.toLowerCase());
+  expect([await plain(0, 'name'), rows[0]?.phone, await plain(1, 'name'), await plain(1, 'phone')]).toEqual([
+    'Amina \\ K',
+    null,
+    'Okello',
+    '+256 700 000000',
+  ]);
+  expect((await load('clients', 'number,registered_on,name', 'P3,2024-01-31,Achan')).errors).toEqual([
+    { line: 1, column: 'name', reason: 'is stored encrypted, and there is no key: set ENCRYPTION_KEYS' },
+  ]);
 });

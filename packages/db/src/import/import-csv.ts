@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Pool, PoolClient } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
+import type { FieldCrypto } from '../crypto/index.ts';
 import type { FileColumn, ImportProblem } from './check-header.ts';
 import { clinicImports } from './clinic.ts';
 import { gymImports } from './gym.ts';
@@ -22,6 +23,8 @@ export interface ImportCsvOptions {
   readonly tenantId: string;
   /** The file, UTF-8, with a header line. Destroyed at the end. */
   readonly stream: Readable;
+  /** Encrypts the personal columns of tables that have some; without it a file with such a column is refused. */
+  readonly crypto?: Pick<FieldCrypto, 'encryptAll'>;
   /** Problems listed at most, default 100; reading stops there. */
   readonly maxErrors?: number;
 }
@@ -37,7 +40,10 @@ export interface ImportCsvResult {
 export function importableTables(): { readonly table: string; readonly columns: readonly string[] }[] {
   return IMPORTS.map(({ table, columns, references }) => ({
     table,
-    columns: [...references.flatMap(({ by }) => by.map(({ column }) => column)), ...columns.map(({ name }) => name)],
+    columns: [
+      ...references.flatMap(({ by }) => by.map(({ column }) => column)),
+      ...columns.map(({ name, header }) => header ?? name),
+    ],
   }));
 }
 
@@ -56,7 +62,10 @@ export async function importCsv(options: ImportCsvOptions): Promise<ImportCsvRes
     );
   }
   const maxErrors = options.maxErrors ?? 100;
-  const reader = readCsv(spec, options.stream, maxErrors);
+  const reader = readCsv(spec, options.stream, maxErrors, {
+    tenantId: options.tenantId,
+    crypto: options.crypto ?? null,
+  });
   try {
     const columns = await reader.header();
     if (columns === null) return refused(reader.problems);

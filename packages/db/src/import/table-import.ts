@@ -2,6 +2,10 @@ import type { ColumnType } from './column-types.ts';
 
 export interface ImportColumn {
   readonly name: string;
+  /** What the file calls it, where that differs. */
+  readonly header?: string;
+  /** True: the table's column holds envelopes; the cell is encrypted before anything is sent. The table needs a column `id`. */
+  readonly encrypted?: boolean;
   readonly type: ColumnType;
   readonly required: boolean;
   /** SQL for an empty or absent optional value; null where that is not given. */
