@@ -61,7 +61,11 @@ export async function runTask(
   return { result: (await orAborted(job.run(ctx, input), stopper.signal)) ?? null, failedItems: 0 };
 }
 
+/** The limit of a statement comes before that of its transaction: it says why, and leaves the connection whole. */
+const AFTER_STATEMENT_MS = 1_000;
+
 /** The transaction in hand, and each of its statements, may take this long. */
 async function allow(client: PoolClient, atMostMs: number): Promise<void> {
-  await client.query(`SET LOCAL statement_timeout = ${atMostMs}; SET LOCAL transaction_timeout = ${atMostMs}`);
+  const transactionMs = atMostMs + AFTER_STATEMENT_MS;
+  await client.query(`SET LOCAL statement_timeout = ${atMostMs}; SET LOCAL transaction_timeout = ${transactionMs}`);
 }
