@@ -35,6 +35,7 @@ export function importCommand(program: Command, cli: Cli): void {
           tenantId: tenant.id,
           stream,
           crypto: producer.crypto,
+          actor: cli.actor,
         });
         await producer.appendAudit({
           tenantId: tenant.id,

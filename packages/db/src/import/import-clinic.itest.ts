@@ -123,6 +123,7 @@ test('names and phones reach the table as envelopes that open for their row alon
     table: 'clinic.clients',
     tenantId: FACILITY,
     crypto,
+    actor: 'cli:nurse',
     stream: Readable.from([
       Buffer.from(
         `number,registered_on,name,phone,id\nP1,2024-01-31,Amina \\ K,,${id}\nP2,2024-01-31,Okello,+256 700 000000,\n`,
@@ -139,6 +140,8 @@ test('names and phones reach the table as envelopes that open for their row alon
       rows[row]?.[column] ?? '',
     );
   expect(rows[0]?.id).toBe(id.toLowerCase());
+  const audited = await database.admin.query('SELECT actor FROM clinic.data_audit WHERE row_id = $1', [id]);
+  expect(audited.rows).toEqual([{ actor: 'cli:nurse' }]);
   expect([await plain(0, 'name'), rows[0]?.phone, await plain(1, 'name'), await plain(1, 'phone')]).toEqual([
     'Amina \\ K',
     null,

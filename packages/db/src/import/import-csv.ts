@@ -23,6 +23,8 @@ export interface ImportCsvOptions {
   readonly tenantId: string;
   /** The file, UTF-8, with a header line. Destroyed at the end. */
   readonly stream: Readable;
+  /** Who imports, for audit rows that the tables' triggers write. Default the database login. */
+  readonly actor?: string;
   /** Encrypts the personal columns of tables that have some; without it a file with such a column is refused. */
   readonly crypto?: Pick<FieldCrypto, 'encryptAll'>;
   /** Problems listed at most, default 100; reading stops there. */
@@ -71,6 +73,7 @@ export async function importCsv(options: ImportCsvOptions): Promise<ImportCsvRes
     if (columns === null) return refused(reader.problems);
     return await inUnhurriedTransaction(options.pool, options.tenantId, async (client) => {
       await useLocalTime(client, options.tenantId);
+      if (options.actor !== undefined) await client.query(`SELECT set_config('app.actor', $1, true)`, [options.actor]);
       const orphan = await missingParent(client, spec);
       if (orphan !== null) return refused([orphan]);
       await copyToStage(client, columns, reader);

@@ -90,6 +90,7 @@ describe('over demo data', () => {
   });
 
   test('dashboard: five views, each with its time, over all facilities', async () => {
+    await run('generate-tasks', 'harbour-view');
     const { rows: tenants } = await engine.store.admin.query(
       "SELECT slug FROM ops.tenants WHERE kind = 'system' AND system = 'clinic'",
     );
@@ -428,4 +429,75 @@ describe('refresh-summaries', () => {
       { ...none, number: 'd-nothing' },
     ]);
   });
+});
+
+test('metrics of a facility: TX_PVLS of the last 12 months to the day, open reviews, overdue refills, of active clients', async () => {
+  const id = await facility('metrics');
+  const [year] = await rows<{ days: number }>(
+    `SELECT current_date - (current_date - interval '12 months')::date AS days`,
+  );
+  const days = year?.days ?? 0;
+  const art = (drawnAgo: number, value: number, more: Partial<NewClient> = {}): NewClient => ({
+    programme: 'ART',
+    startedAgo: 900,
+    labs: [
+      { test: 'VL', drawnAgo: 600, value: 90_000 },
+      { test: 'VL', drawnAgo, value },
+    ],
+    ...more,
+  });
+  await client(id, 'suppressed', art(days, 999));
+  await client(id, 'just-not', art(5, 1_000));
+  await client(id, 'detected-less', art(5, 30, { visits: [{ ago: 30, kind: 'ARV', supplied: 30 }] }));
+  await client(id, 'too-old', art(days + 1, 20, { visits: [{ ago: 31, kind: 'ARV', supplied: 30 }] }));
+  await client(id, 'stopped-art', art(5, 20, { endedAgo: 1, visits: [{ ago: 90, kind: 'ARV', supplied: 30 }] }));
+  await client(id, 'prep', { programme: 'PREP', startedAgo: 90, visits: [{ ago: 40, kind: 'PREP', supplied: 30 }] });
+  await client(id, 'died', art(5, 20, { status: 'died', visits: [{ ago: 90, kind: 'ARV', supplied: 30 }] }));
+  await rows(
+    `INSERT INTO clinic.tasks (tenant_id, client_id, type, due_on, status)
+     SELECT $1, id, 'LTFU_REVIEW', '2026-01-01', CASE number WHEN 'prep' THEN 'open' ELSE 'completed' END
+     FROM clinic.clients WHERE tenant_id = $1 AND number IN ('prep', 'suppressed')`,
+    [id],
+  );
+  await rows(`SELECT clinic.refresh_dashboard_view('mv_facility_metrics', now())`);
+  expect(await rows('SELECT * FROM clinic.mv_facility_metrics WHERE tenant_id = $1', [id])).toEqual([
+    {
+      tenant_id: id,
+      active_clients: 6,
+      on_art: 4,
+      on_prep: 1,
+      vl_tested: 3,
+      vl_suppressed: 2,
+      vl_suppressed_percent: '66.7',
+      ltfu_open: 1,
+      refills_overdue: 2,
+    },
+  ]);
+});
+
+test('a view that cannot be refreshed keeps its content; the others are new, and the run is tried again', async () => {
+  const id = await facility('broken-view');
+  await client(id, 'one');
+  // Without its unique index a view cannot be refreshed concurrently.
+  await rows('DROP INDEX clinic.mv_status_counts_key');
+  const [platform] = await rows<{ slug: string }>(
+    `SELECT slug FROM ops.tenants WHERE kind = 'system' AND system = 'clinic'`,
+  );
+  const run = await engine.producer.accept(
+    { job: 'clinic.refresh-dashboard', tenant: platform?.slug ?? 'system', input: {} },
+    'test',
+  );
+  const attempt = await until('the first attempt has failed', async () => {
+    const found = await rows<{ class: string; message: string }>(
+      'SELECT error_class AS class, error_message AS message FROM ops.attempts WHERE run_id = $1',
+      [run.id],
+    );
+    return found[0];
+  });
+  expect(attempt.class).toBe('ViewsNotRefreshedError');
+  expect(attempt.message).toContain('could not refresh mv_status_counts:');
+  const seen = (view: string) => rows(`SELECT FROM clinic.${view} WHERE tenant_id = $1`, [id]);
+  expect(await seen('mv_status_counts')).toHaveLength(0);
+  for (const view of ['mv_population_counts', 'mv_facility_metrics']) expect(await seen(view), view).toHaveLength(1);
+  await rows('CREATE UNIQUE INDEX mv_status_counts_key ON clinic.mv_status_counts (tenant_id, status)');
 });
