@@ -18,6 +18,9 @@ const DATABASE = 'nightshift';
 const DAYS = 180;
 const WORKER = fileURLToPath(new URL('../../apps/worker/dist/main.js', import.meta.url));
 
+/** Fills the database; what it loaded, in words. */
+export type Seed = (adminUrl: string) => Promise<{ readonly visits: number; readonly loaded: string }>;
+
 /** MB. */
 export interface WorkerMemory {
   readonly peak: number;
@@ -34,8 +37,20 @@ export interface Platform {
   stop(): Promise<void>;
 }
 
+/** One gym of the size asked for. */
+export const seedOneGym =
+  (options: GymBenchOptions): Seed =>
+  async (adminUrl) => {
+    const visitsPerMember = options.visits / options.members;
+    const seeded = await seedDemo({ adminUrl, gyms: 1, members: options.members, days: DAYS, visitsPerMember });
+    return {
+      visits: seeded.visits,
+      loaded: `${seeded.members} members, ${seeded.visits} visits, ${seeded.coaches} coaches`,
+    };
+  };
+
 /** Starts everything from nothing; `say` hears a line a step. */
-export async function startPlatform(options: GymBenchOptions, say: (line: string) => void): Promise<Platform> {
+export async function startPlatform(seed: Seed, say: (line: string) => void): Promise<Platform> {
   const dir = mkdtempSync(join(tmpdir(), 'nightshift-bench-'));
   // As root, Postgres runs as another user who has to get in.
   chmodSync(dir, 0o755);
@@ -47,10 +62,9 @@ export async function startPlatform(options: GymBenchOptions, say: (line: string
   await migrate({ adminUrl: postgres.adminUrl, database: DATABASE, loginPassword: password });
   const adminUrl = databaseUrl(postgres.adminUrl, DATABASE);
   const startedAt = performance.now();
-  const visitsPerMember = options.visits / options.members;
-  const seeded = await seedDemo({ adminUrl, gyms: 1, members: options.members, days: DAYS, visitsPerMember });
+  const seeded = await seed(adminUrl);
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
-  say(`${seeded.members} members, ${seeded.visits} visits, ${seeded.coaches} coaches loaded in ${seconds} s`);
+  say(`${seeded.loaded} loaded in ${seconds} s`);
   const serving = new URL(adminUrl);
   serving.username = 'nightshift';
   serving.password = password;

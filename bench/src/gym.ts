@@ -1,6 +1,6 @@
 import { createBench, GYM_JOBS, type GymJob, type Measured } from './gym-measure.ts';
 import { type GymBenchOptions, readOptions, USAGE } from './gym-options.ts';
-import { startPlatform } from './gym-platform.ts';
+import { seedOneGym, startPlatform } from './gym-platform.ts';
 import { type GymRow, reportGym } from './gym-report.ts';
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);
@@ -11,7 +11,7 @@ else process.exitCode = (await runBenchmark(options)) ? 0 : 1;
 
 /** Returns whether every target was met. */
 async function runBenchmark(options: GymBenchOptions): Promise<boolean> {
-  const platform = await startPlatform(options, say);
+  const platform = await startPlatform(seedOneGym(options), say);
   try {
     const bench = await createBench(platform);
     const jobRuns = new Map<GymJob, Measured[]>(GYM_JOBS.map((job) => [job, []]));

@@ -6,6 +6,7 @@ import type { BoardQueues } from './board/queues.ts';
 import { createSessions } from './board/session.ts';
 import { boardRouter } from './board.ts';
 import { docsRouter } from './docs.ts';
+import { clinicRouter } from './drop-in/clinic.ts';
 import { dropInDocs } from './drop-in/docs.ts';
 import { gymRouter } from './drop-in/gym.ts';
 import type { Env } from './env.ts';
@@ -67,6 +68,7 @@ export function createApp(deps: AppDeps): Express {
     }),
   );
   app.use(docsRouter());
+  app.use(clinicRouter({ producer, countWrong, secret: env.CRON_SECRET }));
   app.use(gymRouter({ producer, countWrong, secret: env.CRON_SECRET, production, allowGet: env.GYM_CRON_ALLOW_GET }));
   app.use('/v1', createAuthenticate(verifyToken, countWrong));
   app.use(mountEndpoints(endpoints));

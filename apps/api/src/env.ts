@@ -51,7 +51,7 @@ export const envSchema = z.object({
   CRON_SECRET: z
     .string()
     .min(16, { error: 'expected at least 16 characters; make one with: openssl rand -hex 32' })
-    .describe('Bearer secret of the gym cron paths (/api/cron/…)'),
+    .describe('Bearer secret of the cron paths of gym (/api/cron/…) and clinic (/api/jobs/…)'),
   ENCRYPTION_KEYS: encryptionKeysVariable,
   GYM_CRON_ALLOW_GET: flag
     .default(false)

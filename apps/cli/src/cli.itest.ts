@@ -29,7 +29,7 @@ beforeAll(async () => {
     ENCRYPTION_KEYS: TEST_ENCRYPTION_KEYS,
     JWT_SECRET: 'a-secret-that-is-long-enough-for-a-test',
   };
-  await nightshift(['seed', '--gyms', '2', '--members', '40', '--days', '60']);
+  await nightshift(['seed', '--gyms', '2', '--members', '40', '--days', '60', '--facilities', '1', '--clients', '20']);
   worker = await startWorker({
     databaseUrl: store.databaseUrl,
     redisUrl: store.redisUrl,
@@ -62,7 +62,20 @@ async function firstGym(): Promise<{ id: string; slug: string }> {
 
 test('seed fills an empty database once', async () => {
   expect(await gyms()).toHaveLength(2);
-  const again = await nightshift(['seed', '--gyms', '2', '--members', '40', '--days', '60', '--json']);
+  const again = await nightshift([
+    'seed',
+    '--gyms',
+    '2',
+    '--members',
+    '40',
+    '--days',
+    '60',
+    '--facilities',
+    '1',
+    '--clients',
+    '20',
+    '--json',
+  ]);
   expect(again.json()).toMatchObject({ seeded: false });
 });
 
@@ -71,11 +84,14 @@ test('night runs the schedules in their order, for all tenants, and consumes no 
   const rows = json<NightRow[]>();
   expect(exitCode).toBe(0);
   expect(rows.map((row) => [row.job, row.tenants, row.status])).toEqual([
+    ['clinic.refresh-dashboard', 1, 'completed'],
+    ['clinic.refresh-summaries', 1, 'completed'],
     ['gym.commitment-scores', 2, 'completed'],
+    ['clinic.generate-tasks', 1, 'completed'],
     ['gym.at-risk-detection', 2, 'completed'],
     ['gym.coach-actions', 2, 'completed'],
   ]);
-  expect(rows[0]?.items).toBeGreaterThan(0);
+  expect(rows.find(({ job }) => job === 'gym.commitment-scores')?.items).toBeGreaterThan(0);
   const { rows: ended } = await store.admin.query<{ job: string; kind: string; started: Date; ended: Date }>(
     `SELECT r.job, t.kind, min(r.started_at) AS started, max(r.ended_at) AS ended
      FROM ops.runs r JOIN ops.triggers t ON t.id = r.trigger_id GROUP BY 1, 2 ORDER BY 3`,
@@ -89,13 +105,16 @@ test('night runs the schedules in their order, for all tenants, and consumes no 
 
 test('a second night changes nothing', async () => {
   const rows = (await nightshift(['night', '--json'])).json<NightRow[]>();
-  expect(rows.map((row) => row.changed)).toEqual([0, 0, 0]);
+  expect(rows.filter((row) => row.changed > 0)).toEqual([]);
 });
 
 test('a paused schedule is left out of the night', async () => {
   expect((await nightshift(['schedules', 'pause', 'gym.coach-actions'])).exitCode).toBe(0);
   const rows = (await nightshift(['night', '--json'])).json<NightRow[]>();
-  expect(rows[2]).toMatchObject({ status: 'skipped', note: expect.stringContaining('paused by cli:') });
+  expect(rows.find(({ job }) => job === 'gym.coach-actions')).toMatchObject({
+    status: 'skipped',
+    note: expect.stringContaining('paused by cli:'),
+  });
   const resumed = await nightshift(['schedules', 'resume', 'gym.coach-actions', '--json']);
   expect(resumed.json()).toMatchObject({ job: 'gym.coach-actions', paused: null });
 });

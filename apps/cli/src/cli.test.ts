@@ -13,6 +13,9 @@ test('jobs --json is an array of objects with a name, and nothing else is on std
   expect(stderr).toBe('');
   expect(jobs.map((job) => job.name)).toEqual([
     'ops.canary',
+    'clinic.refresh-summaries',
+    'clinic.generate-tasks',
+    'clinic.refresh-dashboard',
     'gym.commitment-scores',
     'gym.at-risk-detection',
     'gym.coach-actions',

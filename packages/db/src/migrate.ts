@@ -104,7 +104,11 @@ async function ensureRoles(client: pg.Client, loginPassword: string | undefined)
     await client.query(`GRANT ns_app, ns_ops TO ${LOGIN_ROLE} WITH INHERIT FALSE, SET TRUE`);
     // Whoever connects without saying more sees no tenant: ns_app with app.tenants unset.
     await client.query(`ALTER ROLE ${LOGIN_ROLE} SET role = 'ns_app'`);
-    await client.query(`GRANT ns_owner TO CURRENT_USER`);
+  }
+  // What migrations act as: the owner, and ns_rollup, whose the materialized views are.
+  for (const role of ['ns_owner', 'ns_rollup']) {
+    const { rows: may } = await client.query<{ may: boolean }>(`SELECT pg_has_role($1, 'SET') AS may`, [role]);
+    if (may[0]?.may !== true) await client.query(`GRANT ${role} TO CURRENT_USER`);
   }
   if (loginPassword !== undefined) {
     await client.query(`ALTER ROLE ${LOGIN_ROLE} PASSWORD ${client.escapeLiteral(loginPassword)}`);

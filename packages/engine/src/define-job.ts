@@ -220,8 +220,11 @@ export interface TaskContext extends Context, JobAlerts {
   readonly runId: string;
   readonly tickDate: TickDate;
   readonly tenant: TenantRef;
-  /** A transaction as the run's tenant. It commits only while this worker still holds the run. */
-  transaction<T>(work: (tx: TaskTransaction) => Promise<T>): Promise<T>;
+  /**
+   * A transaction as the run's tenant. It commits only while this worker still holds the run. It may take 30 s, or `atMostMs`: for the
+   * few statements that last, such as the refresh of a view.
+   */
+  transaction<T>(work: (tx: TaskTransaction) => Promise<T>, limit?: { readonly atMostMs: number }): Promise<T>;
 }
 
 /** One handler that may last: it must watch `ctx.signal`. */

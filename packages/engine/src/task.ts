@@ -1,10 +1,10 @@
-import { inTransaction } from '@nightshift/db';
+import { inTransaction, type PoolClient } from '@nightshift/db';
 import { type JobAlerts, jobAlerts } from './alerts/job-alerts.ts';
 import { jobCrypto } from './crypto/job-crypto.ts';
 import type { PersonalValues } from './crypto/sealed-input.ts';
 import type { DefinedJob, TaskContext, TaskJob, TenantRef } from './define-job.ts';
 import { LostClaimError } from './errors.ts';
-import { type ExecuteDeps, lazyDb, lend, notifyFor } from './execute/execution.ts';
+import { type ExecuteDeps, lazyDb, lend, notifyFor, SILENCE_GRACE_MS } from './execute/execution.ts';
 import { orAborted, type Stopper } from './execute/signals.ts';
 import { type LongRun, renewLease } from './record.ts';
 
@@ -39,9 +39,10 @@ export async function runTask(
     crypto: jobCrypto(deps.crypto, job),
     alert: (alert) => alerts((one) => one.alert(alert)),
     resolveAlert: (key, tenantId) => alerts((one) => one.resolveAlert(key, tenantId)),
-    transaction: (work) =>
+    transaction: (work, limit) =>
       inTransaction(deps.app, [tenant.id], async (client) => {
-        const lent = lend(client);
+        if (limit !== undefined) await allow(client, Math.ceil(limit.atMostMs));
+        const lent = limit === undefined ? lend(client) : lend(client, Math.ceil(limit.atMostMs) + SILENCE_GRACE_MS);
         const lazy = lazyDb(lent.client);
         const tx = {
           client: lent.client,
@@ -58,4 +59,13 @@ export async function runTask(
       }),
   };
   return { result: (await orAborted(job.run(ctx, input), stopper.signal)) ?? null, failedItems: 0 };
+}
+
+/** The limit of a statement comes before that of its transaction: it says why, and leaves the connection whole. */
+const AFTER_STATEMENT_MS = 1_000;
+
+/** The transaction in hand, and each of its statements, may take this long. */
+async function allow(client: PoolClient, atMostMs: number): Promise<void> {
+  const transactionMs = atMostMs + AFTER_STATEMENT_MS;
+  await client.query(`SET LOCAL statement_timeout = ${atMostMs}; SET LOCAL transaction_timeout = ${transactionMs}`);
 }

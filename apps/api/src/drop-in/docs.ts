@@ -1,38 +1,52 @@
+import { CLINIC_PATHS } from './clinic.ts';
+import type { DropIn } from './drop-in.ts';
 import { GYM_PATHS } from './gym.ts';
 
 /** The drop-in and process paths as the OpenAPI document shows them: they take any body and have their seeds' shapes. */
 export function dropInDocs(): Record<string, Record<string, unknown>> {
-  const paths = Object.entries(GYM_PATHS).map(([name, { job, sums }]) => [
-    `/api/cron/${name}`,
-    {
-      post: {
-        operationId: `gym-${name}`,
-        tags: ['Gym'],
-        summary: `Run ${job} for all gyms and wait`,
-        description: 'Joins runs that are open. Any body is taken and ignored. Hanging up ends the wait, not the runs.',
-        security: [{ cronSecret: [] }],
-        parameters: [
-          {
-            name: 'wait',
-            in: 'query',
-            description: 'Seconds to wait at most; default the timeout of the job.',
-            schema: { type: 'integer', minimum: 0, maximum: 300 },
-          },
-        ],
-        responses: {
-          200: { description: 'All runs ended; failed items are listed.', content: json(answer(Object.keys(sums))) },
-          202: { description: 'Still running: addresses of the runs.', content: json(answer([])) },
-          401: { description: 'No or a wrong secret.' },
-          500: {
-            description: 'A run failed: the same shape, `success` false.',
-            content: json(answer(Object.keys(sums))),
-          },
-          503: { description: 'Postgres is away; ask again after `Retry-After`.' },
-        },
+  return {
+    ...Object.fromEntries(
+      Object.entries(CLINIC_PATHS).flatMap(([name, dropIn]) => {
+        const path = cronPath(dropIn, { id: `clinic-${name}`, tag: 'Clinic', tenants: 'facilities' });
+        return [[`/api/jobs/${name}`, { get: { ...path, operationId: `clinic-${name}-get` }, post: path }]];
+      }),
+    ),
+    ...Object.fromEntries(
+      Object.entries(GYM_PATHS).map(([name, dropIn]) => [
+        `/api/cron/${name}`,
+        { post: cronPath(dropIn, { id: `gym-${name}`, tag: 'Gym', tenants: 'gyms' }) },
+      ]),
+    ),
+    ...PROCESS,
+  };
+}
+
+function cronPath({ job, sums }: DropIn, of: { readonly id: string; readonly tag: string; readonly tenants: string }) {
+  return {
+    operationId: of.id,
+    tags: [of.tag],
+    summary: `Run ${job} for all ${of.tenants} and wait`,
+    description: 'Joins runs that are open. Any body is taken and ignored. Hanging up ends the wait, not the runs.',
+    security: [{ cronSecret: [] }],
+    parameters: [
+      {
+        name: 'wait',
+        in: 'query',
+        description: 'Seconds to wait at most; default the timeout of the job.',
+        schema: { type: 'integer', minimum: 0, maximum: 300 },
       },
+    ],
+    responses: {
+      200: { description: 'All runs ended; failed items are listed.', content: json(answer(Object.keys(sums))) },
+      202: { description: 'Still running: addresses of the runs.', content: json(answer([])) },
+      401: { description: 'No or a wrong secret.' },
+      500: {
+        description: 'A run failed: the same shape, `success` false.',
+        content: json(answer(Object.keys(sums))),
+      },
+      503: { description: 'Postgres is away; ask again after `Retry-After`.' },
     },
-  ]);
-  return { ...Object.fromEntries(paths), ...PROCESS };
+  };
 }
 
 const tenants = {

@@ -6,6 +6,8 @@ export interface DropIn {
   readonly job: string;
   /** Fields of the answer, summed over the runs' summaries; of a run without a summary (it failed), over the counter named. */
   readonly sums: Readonly<Record<string, 'processed' | 'changed'>>;
+  /** Lists of the runs' results that the answer shows, one behind the other. */
+  readonly lists?: readonly string[];
 }
 
 export interface DropInAnswer {
@@ -68,6 +70,7 @@ export function summed(
         sum(runs.map((run) => amount(run, field, counter))),
       ]),
     ),
+    ...Object.fromEntries((dropIn.lists ?? []).map((field) => [field, runs.flatMap((run) => list(run, field))])),
     errors: errors.slice(0, SHOWN_ERRORS),
     totalErrors: broken.length + sum(runs.map((run) => run.failedItems)),
     duration: durationMs(runs),
@@ -83,6 +86,11 @@ function sum(numbers: readonly number[]): number {
 function amount(run: RunDetail, field: string, counter: 'processed' | 'changed'): number {
   const value = (run.result as Readonly<Record<string, unknown>> | null)?.[field];
   return typeof value === 'number' ? value : run[counter];
+}
+
+function list(run: RunDetail, field: string): unknown[] {
+  const value = (run.result as Readonly<Record<string, unknown>> | null)?.[field];
+  return Array.isArray(value) ? value : [];
 }
 
 /** From the first start to the last end, ms. */

@@ -1,18 +1,12 @@
 import type { Producer } from '@nightshift/engine/accept';
 import { type Request, type RequestHandler, type Response, Router } from 'express';
-import { actAs, bearerOf, unauthorized } from '../http/authenticate.ts';
-import { MAX_BODY_BYTES } from '../http/json-body.ts';
-import type { CountWrong } from '../http/limits.ts';
-import { secondsOf } from '../http/prefer.ts';
-import { ProblemError } from '../http/problem.ts';
 import { methodNotAllowed } from '../http/refuse.ts';
-import { isSameSecret } from '../http/same-secret.ts';
-import { type DropIn, startAndSum } from './drop-in.ts';
+import { answerCron, type CronSecret, demandSecret } from './cron-call.ts';
+import { drained } from './drained.ts';
+import type { DropIn } from './drop-in.ts';
 
-export interface GymDeps {
+export interface GymDeps extends CronSecret {
   readonly producer: Producer;
-  readonly countWrong: CountWrong;
-  readonly secret: string;
   readonly production: boolean;
   /** `GYM_CRON_ALLOW_GET`: for hosted crons that can only GET. */
   readonly allowGet: boolean;
@@ -42,14 +36,7 @@ export function gymRouter(deps: GymDeps): Router {
 function handler(deps: GymDeps, dropIn: DropIn): RequestHandler {
   return async (req, res) => {
     await demandMayCall(deps, req, res);
-    const job = deps.producer.catalogue.get(dropIn.job);
-    const { wait } = req.query;
-    const timeoutMs = wait === undefined ? job.options.timeoutMs : secondsOf(wait) * 1_000;
-    const controller = new AbortController();
-    res.once('close', () => controller.abort());
-    const actor = actAs(res, { sub: 'cron:gym', roles: ['service'], tenantId: null }).sub;
-    const answer = await startAndSum(deps.producer, dropIn, { actor, timeoutMs, signal: controller.signal });
-    if (!controller.signal.aborted) res.status(answer.status).json(answer.body);
+    await answerCron(deps.producer, dropIn, 'cron:gym', req, res);
   };
 }
 
@@ -60,10 +47,7 @@ async function demandMayCall(deps: GymDeps, req: Request, res: Response): Promis
     throw methodNotAllowed(getStarts ? ['POST', 'GET'] : ['POST']);
   }
   if (!deps.production && req.method === 'GET' && isOwnMachine(req)) return;
-  const given = bearerOf(req);
-  if (given === null || !isSameSecret(given, deps.secret)) {
-    throw await deps.countWrong(req, res, unauthorized('Send CRON_SECRET as the bearer token.'));
-  }
+  await demandSecret(deps, req, res);
 }
 
 const LOOPBACK = /^(127\.|::1$|::ffff:127\.)/;
@@ -79,26 +63,4 @@ function isOwnMachine(req: Request): boolean {
     req.headers.forwarded === undefined &&
     (site === undefined || site === 'none' || site === 'same-origin')
   );
-}
-
-/** Hosted crons send what they send: any type, any encoding, unknown fields. It is counted and thrown away. */
-function drained(next: RequestHandler): RequestHandler {
-  return async (req, res, done) => {
-    await countBody(req);
-    await next(req, res, done);
-  };
-}
-
-/** Errors: 413 past 1 MB; what is left of the body is then read by Node and dropped, so that the caller sees the answer. */
-function countBody(req: Request): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let bytes = 0;
-    req.on('data', (chunk: Buffer) => {
-      bytes += chunk.length;
-      if (bytes > MAX_BODY_BYTES) reject(new ProblemError(413, 'body-too-large', 'The body is larger than 1 MB.'));
-    });
-    req.once('end', resolve);
-    req.once('close', resolve);
-    req.once('error', () => resolve());
-  });
 }

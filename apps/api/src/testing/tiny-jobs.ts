@@ -9,10 +9,10 @@ class BrokenItemError extends Error {
 }
 
 /**
- * A sweep under a gym job's name: four items for each tenant, of which one fails for the tenant `cracked`, all for `ruined`.
- * The gym's own rules are tested beside them; here it is about what the API makes of a run.
+ * A sweep under a real job's name: four items for each tenant, of which one fails for the tenant `cracked`, all for `ruined`.
+ * The job's own rules are tested beside them; here it is about what the API makes of a run.
  */
-function tinySweep(name: string, fields: readonly [processed: string, changed: string]): DefinedJob {
+export function tinySweep(name: string, fields: readonly [processed: string, changed: string]): DefinedJob {
   const sweep: SweepJob<z.ZodType, string> = {
     kind: 'sweep',
     name,

@@ -1,6 +1,7 @@
 import { seedDemo } from '@nightshift/db/demo';
 import { type Command, InvalidArgumentError } from 'commander';
 import { type Cli, EXIT } from '../cli-context.ts';
+import { encryptionKeys } from '../home.ts';
 import { findAdminUrl, NoAdminUrlError } from '../servers.ts';
 
 interface Flags {
@@ -8,6 +9,8 @@ interface Flags {
   members: number;
   days: number;
   seed: number;
+  facilities: number;
+  clients: number;
   json?: boolean;
 }
 
@@ -18,15 +21,27 @@ export function seedCommand(program: Command, cli: Cli): void {
     .option('--gyms <count>', 'gyms', parseCount, 3)
     .option('--members <count>', 'members of each gym', parseCount, 2_000)
     .option('--days <count>', 'days of visits', parseCount, 180)
+    .option('--facilities <count>', 'clinics', parseCount, 3)
+    .option('--clients <count>', 'clients of each clinic', parseCount, 1_000)
     .option('--seed <number>', 'start of the random sequence', parseCount, 1);
   cli.run(command, async (flags: Flags) => {
     const adminUrl = findAdminUrl(cli.env);
     if (adminUrl === null) throw new NoAdminUrlError();
-    const { gyms, members, days, seed } = flags;
-    const result = await seedDemo({ adminUrl, gyms, members, days, seed, onProgress: cli.tell });
+    const { gyms, members, days, seed, facilities, clients } = flags;
+    const result = await seedDemo({
+      adminUrl,
+      gyms,
+      members,
+      days,
+      seed,
+      facilities,
+      clients,
+      encryptionKeys: encryptionKeys(cli.env),
+      onProgress: cli.tell,
+    });
     cli.print(flags, result, () =>
       result.seeded
-        ? `${result.gyms} gyms, ${result.members} members, ${result.visits} visits, ${result.coaches} coaches.`
+        ? `${result.gyms} gyms, ${result.members} members, ${result.visits} visits, ${result.coaches} coaches; ${result.clinic.facilities} clinics, ${result.clinic.clients} clients.`
         : 'There is data already; nothing was changed.',
     );
     return EXIT.ok;

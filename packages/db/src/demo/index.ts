@@ -1,6 +1,8 @@
 import pg from 'pg';
+import { type ClinicDemoCounts, seedClinics } from './clinic.ts';
 import { type GymDemoCounts, seedGyms } from './gym.ts';
 
+export { demoClinicTenantId } from './clinic.ts';
 export { demoGymTenantId } from './gym.ts';
 
 export interface SeedDemoOptions {
@@ -18,6 +20,12 @@ export interface SeedDemoOptions {
   readonly endDate?: Date;
   /** Mean visits a member over all days. Default: what the members' habits give, about 32 in 180 days. */
   readonly visitsPerMember?: number;
+  /** As in `ENCRYPTION_KEYS`. Without it fields that are stored encrypted stay empty. */
+  readonly encryptionKeys?: string | undefined;
+  /** Clinics of the HIV programme, default none. */
+  readonly facilities?: number;
+  /** For each facility, default 1,000. */
+  readonly clients?: number;
   /** Hears a short line for each tenant made. */
   readonly onProgress?: (message: string) => void;
 }
@@ -25,10 +33,14 @@ export interface SeedDemoOptions {
 /** Rows added. `seeded` is false, and nothing was added, when the database had every demo tenant already. */
 export interface SeedDemoResult extends GymDemoCounts {
   readonly seeded: boolean;
+  readonly clinic: ClinicDemoCounts;
 }
 
 /** Tables to vacuum afterwards: index-only scans and good plans need it, and autovacuum would come a minute late. */
-const FILLED = ['gym.members', 'gym.visits', 'gym.coaches', 'gym.coach_members', 'ops.tenants'];
+const FILLED = [
+  'gym.members', 'gym.visits', 'gym.coaches', 'gym.coach_members', 'clinic.clients', 'clinic.enrollments', 'clinic.encounters',
+  'clinic.dispenses', 'clinic.lab_results', 'ops.tenants',
+]; // biome-ignore format: a list of names
 
 /**
  * Fills the database with demo tenants, in one transaction: all or nothing. Deterministic; a second call adds nothing.
@@ -36,10 +48,14 @@ const FILLED = ['gym.members', 'gym.visits', 'gym.coaches', 'gym.coach_members',
  */
 export async function seedDemo(options: SeedDemoOptions): Promise<SeedDemoResult> {
   const sizes = { gyms: options.gyms ?? 3, members: options.members ?? 2_000, days: options.days ?? 180 };
-  for (const [name, value] of Object.entries(sizes)) {
-    if (!Number.isInteger(value) || value < 1)
-      throw new RangeError(`${name} must be a whole number of at least 1, got ${value}`);
+  const clinics = { facilities: options.facilities ?? 0, clients: options.clients ?? 1_000 };
+  for (const [name, value] of Object.entries({ ...sizes, ...clinics })) {
+    const least = name === 'facilities' ? 0 : 1;
+    if (!Number.isInteger(value) || value < least)
+      throw new RangeError(`${name} must be a whole number of at least ${least}, got ${value}`);
   }
+  const shared = { seed: options.seed ?? 1, endDate: options.endDate ?? new Date() };
+  const onProgress = options.onProgress ?? (() => undefined);
   const { visitsPerMember } = options;
   const client = new pg.Client({ connectionString: options.adminUrl, application_name: 'nightshift-seed' });
   await client.connect();
@@ -53,15 +69,20 @@ export async function seedDemo(options: SeedDemoOptions): Promise<SeedDemoResult
       client,
       {
         ...sizes,
-        seed: options.seed ?? 1,
-        endDate: options.endDate ?? new Date(),
+        ...shared,
         ...(visitsPerMember === undefined ? {} : { visitsPerMember }),
       },
-      options.onProgress ?? (() => undefined),
+      onProgress,
+    );
+    const clinic = await seedClinics(
+      client,
+      { ...clinics, ...shared, encryptionKeys: options.encryptionKeys },
+      onProgress,
     );
     await client.query('COMMIT');
-    if (counts.gyms > 0) await client.query(`VACUUM (ANALYZE) ${FILLED.join(', ')}`);
-    return { seeded: counts.gyms > 0, ...counts };
+    const seeded = counts.gyms > 0 || clinic.facilities > 0;
+    if (seeded) await client.query(`VACUUM (ANALYZE) ${FILLED.join(', ')}`);
+    return { seeded, ...counts, clinic };
   } finally {
     // Ending the connection rolls back what was not committed.
     await client.end();

@@ -11,6 +11,10 @@ export interface ImportProblem {
 /** One column of the file, in the file's order. */
 export interface FileColumn {
   readonly name: string;
+  /** What the file calls it. */
+  readonly header: string;
+  /** Null: sent as it is. */
+  readonly encryptedAt: string | null;
   readonly type: ColumnType;
   /** False: an empty cell stands for the fallback. */
   readonly required: boolean;
@@ -22,9 +26,11 @@ export function checkHeader(
   header: readonly string[],
 ): { readonly columns: readonly FileColumn[] } | { readonly problems: readonly ImportProblem[] } {
   const known = new Map<string, FileColumn>();
-  for (const { name, type, required } of spec.columns) known.set(name, { name, type, required });
-  for (const { by } of spec.references) {
-    for (const { column, type } of by) known.set(column, { name: column, type, required: true });
+  for (const { name, header = name, type, required, encrypted } of spec.columns)
+    known.set(header, { name, header, type, required, encryptedAt: encrypted ? `${spec.table}.${name}` : null });
+  for (const { by, optional } of spec.references) {
+    for (const { column, type } of by)
+      known.set(column, { name: column, header: column, type, required: optional !== true, encryptedAt: null });
   }
   const names = header.map((name) => name.trim());
   const problems = [
@@ -53,14 +59,14 @@ function repeatedColumns(names: readonly string[]): HeaderProblem[] {
 }
 
 function missingColumns(spec: TableImport, names: readonly string[]): HeaderProblem[] {
-  const missing = spec.columns.filter(({ name, required }) => required && !names.includes(name));
-  return missing.map(({ name }) => ({ column: name, reason: 'the column is missing' }));
+  const missing = spec.columns.filter(({ name, header = name, required }) => required && !names.includes(header));
+  return missing.map(({ name, header = name }) => ({ column: header, reason: 'the column is missing' }));
 }
 
 function referenceColumns(reference: ImportReference, names: readonly string[]): HeaderProblem[] {
   const possible = reference.by.map(({ column }) => column);
   const given = possible.filter((column) => names.includes(column));
-  if (given.length === 0)
+  if (given.length === 0 && reference.optional !== true)
     return [
       { column: possible[0] ?? reference.column, reason: `the column is missing: expected ${possible.join(' or ')}` },
     ];

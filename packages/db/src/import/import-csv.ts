@@ -2,7 +2,9 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Pool, PoolClient } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
+import type { FieldCrypto } from '../crypto/index.ts';
 import type { FileColumn, ImportProblem } from './check-header.ts';
+import { clinicImports } from './clinic.ts';
 import { gymImports } from './gym.ts';
 import { ImportConflictError, UnknownImportTableError, UnknownTenantError } from './import-errors.ts';
 import { createStage, insertRows, resolveRows, rowChecks, STAGE } from './import-statements.ts';
@@ -10,7 +12,7 @@ import { type CsvReader, readCsv } from './read-lines.ts';
 import type { TableImport } from './table-import.ts';
 import { inUnhurriedTransaction, NO_LIMIT_MS, unhurried } from './unhurried-transaction.ts';
 
-const IMPORTS: readonly TableImport[] = [...gymImports];
+const IMPORTS: readonly TableImport[] = [...gymImports, ...clinicImports];
 const UNIQUE_OR_FOREIGN_KEY = ['23505', '23503'];
 
 export interface ImportCsvOptions {
@@ -21,6 +23,10 @@ export interface ImportCsvOptions {
   readonly tenantId: string;
   /** The file, UTF-8, with a header line. Destroyed at the end. */
   readonly stream: Readable;
+  /** Who imports, for audit rows that the tables' triggers write. Default the database login. */
+  readonly actor?: string;
+  /** Encrypts the personal columns of tables that have some; without it a file with such a column is refused. */
+  readonly crypto?: Pick<FieldCrypto, 'encryptAll'>;
   /** Problems listed at most, default 100; reading stops there. */
   readonly maxErrors?: number;
 }
@@ -36,7 +42,10 @@ export interface ImportCsvResult {
 export function importableTables(): { readonly table: string; readonly columns: readonly string[] }[] {
   return IMPORTS.map(({ table, columns, references }) => ({
     table,
-    columns: [...references.flatMap(({ by }) => by.map(({ column }) => column)), ...columns.map(({ name }) => name)],
+    columns: [
+      ...references.flatMap(({ by }) => by.map(({ column }) => column)),
+      ...columns.map(({ name, header }) => header ?? name),
+    ],
   }));
 }
 
@@ -55,12 +64,16 @@ export async function importCsv(options: ImportCsvOptions): Promise<ImportCsvRes
     );
   }
   const maxErrors = options.maxErrors ?? 100;
-  const reader = readCsv(spec, options.stream, maxErrors);
+  const reader = readCsv(spec, options.stream, maxErrors, {
+    tenantId: options.tenantId,
+    crypto: options.crypto ?? null,
+  });
   try {
     const columns = await reader.header();
     if (columns === null) return refused(reader.problems);
     return await inUnhurriedTransaction(options.pool, options.tenantId, async (client) => {
       await useLocalTime(client, options.tenantId);
+      if (options.actor !== undefined) await client.query(`SELECT set_config('app.actor', $1, true)`, [options.actor]);
       const orphan = await missingParent(client, spec);
       if (orphan !== null) return refused([orphan]);
       await copyToStage(client, columns, reader);

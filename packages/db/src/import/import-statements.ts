@@ -19,6 +19,7 @@ export function resolveRows(spec: TableImport, columns: readonly FileColumn[]): 
   });
   const references = spec.references.map((reference, at) => {
     const by = givenBy(reference, inFile);
+    if (by === null) return { values: `NULL::uuid AS ${reference.column}`, join: '' };
     return {
       values: `ref${at}.id AS ${reference.column}, stage.${by.column}::text AS given_${reference.column}`,
       join: `LEFT JOIN ${reference.table} AS ref${at} ON ref${at}.tenant_id = tenant.id AND ref${at}.${by.key} = stage.${by.column}`,
@@ -38,10 +39,11 @@ export function rowChecks(spec: TableImport, columns: readonly FileColumn[]): st
       ({ column, wrong, reason }) =>
         `SELECT line, '${column}' AS column, '${reason}' AS reason FROM ${ROWS} WHERE ${wrong}`,
     ),
-    ...spec.references.map((reference) => {
-      const { column } = givenBy(reference, inFile);
+    ...spec.references.flatMap((reference) => {
+      const column = givenBy(reference, inFile)?.column;
+      if (column === undefined) return [];
       return `SELECT line, '${column}' AS column, 'no ${reference.noun} ''' || left(given_${reference.column}, 40) || ''' here' AS reason
-        FROM ${ROWS} WHERE ${reference.column} IS NULL`;
+        FROM ${ROWS} WHERE ${reference.column} IS NULL AND given_${reference.column} IS NOT NULL`;
     }),
     ...spec.unique
       .filter((unique) => isGiven(spec, unique, inFile))
@@ -79,8 +81,10 @@ function isGiven(spec: TableImport, unique: ImportUnique, inFile: ReadonlySet<st
   return unique.columns.every((column) => inFile.has(column) || resolved.includes(column));
 }
 
-function givenBy(reference: ImportReference, inFile: ReadonlySet<string>): ImportReference['by'][number] {
+/** Null: an optional reference that the file does not have. */
+function givenBy(reference: ImportReference, inFile: ReadonlySet<string>): ImportReference['by'][number] | null {
   const by = reference.by.find(({ column }) => inFile.has(column));
-  if (by === undefined) throw new TypeError(`the header was accepted without a column for ${reference.column}`);
-  return by;
+  if (by === undefined && reference.optional !== true)
+    throw new TypeError(`the header was accepted without a column for ${reference.column}`);
+  return by ?? null;
 }

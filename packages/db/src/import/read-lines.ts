@@ -1,6 +1,8 @@
 import type { Readable } from 'node:stream';
 import { type CsvError, type Info, parse } from 'csv-parse';
+import type { FieldCrypto } from '../crypto/index.ts';
 import { checkHeader, type FileColumn, type ImportProblem } from './check-header.ts';
+import { idColumn, type ParsedRow, sealRows } from './seal-rows.ts';
 import type { TableImport } from './table-import.ts';
 
 /** A record longer than this is an unclosed quote that would otherwise take the rest of the file into memory. */
@@ -22,8 +24,14 @@ interface CsvRecord {
   readonly info: Info;
 }
 
+/** Whose rows they are, and what encrypts their personal fields. */
+export interface RowOwner {
+  readonly tenantId: string;
+  readonly crypto: Pick<FieldCrypto, 'encryptAll'> | null;
+}
+
 /** Errors: what the stream itself fails with. Malformed CSV is a problem of its line. */
-export function readCsv(spec: TableImport, stream: Readable, maxErrors: number): CsvReader {
+export function readCsv(spec: TableImport, stream: Readable, maxErrors: number, owner: RowOwner): CsvReader {
   const parser = parse({
     bom: true,
     info: true,
@@ -60,20 +68,36 @@ export function readCsv(spec: TableImport, stream: Readable, maxErrors: number):
       return null;
     }
     columns = checked.columns;
+    const sealed = columns.find(({ encryptedAt }) => encryptedAt !== null);
+    if (sealed === undefined) return columns;
+    if (owner.crypto === null) {
+      problems.push({
+        line: 1,
+        column: sealed.header,
+        reason: 'is stored encrypted, and there is no key: set ENCRYPTION_KEYS',
+      });
+      return null;
+    }
+    // An envelope is bound to its row's id, which is therefore made here.
+    if (!columns.some(({ name }) => name === 'id')) columns = [...columns, idColumn];
     return columns;
   }
 
   async function* copyText(): AsyncGenerator<string> {
-    let chunk = '';
+    let rows: ParsedRow[] = [];
+    let characters = 0;
     for (let row = await next(); row !== null && problems.length < maxErrors; row = await next()) {
-      const text = copyLine(columns, row.record, row.info.lines, problems);
-      if (text !== null) chunk += text;
-      if (chunk.length >= CHUNK_CHARACTERS) {
-        yield chunk;
-        chunk = '';
+      const parsed = parseRow(columns, row.record, row.info.lines, problems);
+      if (parsed === null) continue;
+      rows.push(parsed);
+      characters += row.record.reduce((sum, cell) => sum + cell.length + 1, 0);
+      if (characters >= CHUNK_CHARACTERS) {
+        yield await copyLines(columns, rows, owner);
+        rows = [];
+        characters = 0;
       }
     }
-    if (chunk !== '') yield chunk;
+    if (rows.length > 0) yield await copyLines(columns, rows, owner);
   }
 
   function close(): void {
@@ -85,35 +109,49 @@ export function readCsv(spec: TableImport, stream: Readable, maxErrors: number):
   return { header, copyText, problems, close };
 }
 
-/** The row as a line of COPY text, or null after noting what is wrong with it. */
-function copyLine(
+/** The row's values, or null after noting what is wrong with it. */
+function parseRow(
   columns: readonly FileColumn[],
   cells: readonly string[],
   line: number,
   problems: ImportProblem[],
-): string | null {
-  if (cells.length !== columns.length) {
-    problems.push({ line, reason: `expected ${columns.length} fields, got ${cells.length}` });
+): ParsedRow | null {
+  const inFile = columns.filter((column) => column !== idColumn);
+  if (cells.length !== inFile.length) {
+    problems.push({ line, reason: `expected ${inFile.length} fields, got ${cells.length}` });
     return null;
   }
-  let text = String(line);
+  const values: (string | null)[] = [];
   let sound = true;
-  for (const [at, column] of columns.entries()) {
+  for (const [at, column] of inFile.entries()) {
     const cell = (cells[at] as string).trim();
     if (cell === '' && !column.required) {
-      text += '\t\\N';
+      values.push(null);
       continue;
     }
     const parsed = cell === '' ? { problem: 'expected a value, got none' } : column.type.parse(cell);
     if ('problem' in parsed) {
-      problems.push({ line, column: column.name, reason: parsed.problem });
+      problems.push({ line, column: column.header, reason: parsed.problem });
       sound = false;
-    } else {
-      // Tabs and line breaks got no further than the column's type; a backslash would begin an escape.
-      text += `\t${parsed.value.replaceAll('\\', '\\\\')}`;
-    }
+    } else values.push(parsed.value);
   }
-  return sound ? `${text}\n` : null;
+  return sound ? { line, values } : null;
+}
+
+async function copyLines(
+  columns: readonly FileColumn[],
+  rows: readonly ParsedRow[],
+  { tenantId, crypto }: RowOwner,
+): Promise<string> {
+  const sealed = crypto === null ? rows : await sealRows(columns, rows, tenantId, crypto);
+  let text = '';
+  for (const { line, values } of sealed) {
+    text += line;
+    // Tabs and line breaks got no further than the column's type; a backslash would begin an escape.
+    for (const value of values) text += value === null ? '\t\\N' : `\t${value.replaceAll('\\', '\\\\')}`;
+    text += '\n';
+  }
+  return text;
 }
 
 function isCsvError(error: unknown): error is CsvError & { lines: number } {

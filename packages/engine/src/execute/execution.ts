@@ -78,23 +78,29 @@ class HandlerTooLateError extends Error {
   override readonly name = 'HandlerTooLateError';
 }
 
+/** How much longer pg waits than the server works: the server's own limit comes first, and says why. */
+export const SILENCE_GRACE_MS = 5_000;
+
 /** A statement of a job's may last as long as the server lets it; one of the engine's own that is not answered sooner never will be. */
 const HANDLER_SILENCE_MS = 35_000;
 
 /** pg's `query` as a job may call it: a text or a config first. What brings its own reader (COPY) keeps its own limit. */
-function patient(statement: unknown): unknown {
-  if (typeof statement === 'string') return { text: statement, query_timeout: HANDLER_SILENCE_MS };
+function patient(statement: unknown, silenceMs: number): unknown {
+  if (typeof statement === 'string') return { text: statement, query_timeout: silenceMs };
   const config = statement as { submit?: unknown; query_timeout?: number };
   if (typeof config.submit === 'function' || config.query_timeout !== undefined) return config;
   // A copy would lose what a class computes, such as `text` of a SQL template.
-  return Object.assign(Object.create(config), { query_timeout: HANDLER_SILENCE_MS });
+  return Object.assign(Object.create(config), { query_timeout: silenceMs });
 }
 
 /**
  * Lends a pool's connection to a handler. What was lent no longer works once it is taken back: a handler that outlives its timeout must
- * not write into the transaction of whoever has the connection next.
+ * not write into the transaction of whoever has the connection next. A statement of its is waited for `silenceMs` at most.
  */
-export function lend(client: PoolClient): { readonly client: PoolClient; takeBack(): void } {
+export function lend(
+  client: PoolClient,
+  silenceMs = HANDLER_SILENCE_MS,
+): { readonly client: PoolClient; takeBack(): void } {
   let lent = true;
   const proxy = new Proxy(client, {
     get(target, property) {
@@ -102,7 +108,7 @@ export function lend(client: PoolClient): { readonly client: PoolClient; takeBac
       const value: unknown = Reflect.get(target, property, target);
       if (typeof value !== 'function') return value;
       if (property !== 'query') return value.bind(target);
-      return (statement: unknown, ...rest: unknown[]) => value.call(target, patient(statement), ...rest);
+      return (statement: unknown, ...rest: unknown[]) => value.call(target, patient(statement, silenceMs), ...rest);
     },
   });
   return {
