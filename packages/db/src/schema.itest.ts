@@ -7,13 +7,14 @@ import { createPool, inTransaction, type Pool } from './index.ts';
 import * as gym from './schema/gym.ts';
 import * as notifications from './schema/notifications.ts';
 import * as ops from './schema/ops.ts';
+import * as zakat from './schema/zakat.ts';
 
 /** The migrator's own table: no query of ours touches it but the version check. */
 const NOT_OURS = ['ops.migrations'];
 /** Names tenants, and is the platform's own: handlers never see a key. */
 const KEYS = 'ops.tenant_keys';
 
-const exported: unknown[] = [...Object.values(ops), ...Object.values(notifications), ...Object.values(gym)];
+const exported: unknown[] = [ops, notifications, gym, zakat].flatMap((schema) => Object.values(schema) as unknown[]);
 const declared = exported
   .filter((value) => is(value, PgTable))
   .map((table) => {
@@ -60,7 +61,7 @@ beforeAll(async () => {
        coalesce((SELECT jsonb_agg(jsonb_build_object('name', o.policyname, 'role', o.roles[1], 'using', o.qual, 'check', coalesce(o.with_check, '')))
           FROM pg_policies o WHERE o.schemaname = n.nspname AND o.tablename = c.relname), '[]') AS policies
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE n.nspname IN ('ops', 'gym') AND c.relkind IN ('r', 'p') AND NOT c.relispartition`,
+     WHERE n.nspname IN ('ops', 'gym', 'zakat') AND c.relkind IN ('r', 'p') AND NOT c.relispartition`,
   );
   found = rows.filter((table) => !NOT_OURS.includes(table.name));
 });
@@ -170,7 +171,7 @@ describe('row-level security', () => {
   it('keeps the business tables from the platform role, and platform tables from the tenant role', async () => {
     const { rows } = await db.admin.query<{ role: string; name: string }>(
       `SELECT r AS role, n.nspname || '.' || c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, unnest(ARRAY['ns_app', 'ns_ops']) r
-       WHERE n.nspname IN ('ops', 'gym') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+       WHERE n.nspname IN ('ops', 'gym', 'zakat') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
          AND has_table_privilege(r, c.oid, 'SELECT') AND ((r = 'ns_ops' AND n.nspname <> 'ops')
            OR (r = 'ns_app' AND n.nspname = 'ops' AND NOT c.relrowsecurity AND c.relname <> 'migrations'))`,
     );
