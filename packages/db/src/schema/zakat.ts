@@ -58,9 +58,7 @@ export const snapshots = zakatSchema.table(
   (table) => [
     primaryKey({ columns: [table.tenantId, table.id] }),
     unique('snapshots_reference_key').on(table.tenantId, table.reference),
-    index('snapshots_latest')
-      .on(table.tenantId, table.snapshotDate.desc(), table.id.desc())
-      .where(sql`finalised`),
+    index('snapshots_latest').on(table.tenantId, table.snapshotDate.desc(), table.id.desc()).where(sql`finalised`),
   ],
 );
 

@@ -72,5 +72,15 @@ async function sealed(
     { ref: ref('paid_enc'), plain: String(made.paid) },
   ]);
   const { percent, hijriYear } = made;
-  return { tenantId, snapshotId: id, hijriYear, currency, zakatDueEnc, paidEnc, payments: payments.length, percent, revision };
+  return {
+    tenantId,
+    snapshotId: id,
+    hijriYear,
+    currency,
+    zakatDueEnc,
+    paidEnc,
+    payments: payments.length,
+    percent,
+    revision,
+  };
 }

@@ -16,7 +16,9 @@ export interface Completion {
 /** Minor units. Errors: `BrokenAmountError` naming `what`. */
 export function parseAmount(text: string, what: string): bigint {
   if (!AMOUNT.test(text)) {
-    throw new BrokenAmountError(`${what} is no amount: expected whole minor units, 1 to 18 digits; correct it and save it again`);
+    throw new BrokenAmountError(
+      `${what} is no amount: expected whole minor units, 1 to 18 digits; correct it and save it again`,
+    );
   }
   return BigInt(text);
 }

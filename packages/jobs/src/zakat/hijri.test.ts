@@ -23,7 +23,8 @@ test('every day of 1356–1500 AH is what a second library says, and turns back 
   for (let day = FIRST; day <= LAST; day++) {
     const ours = toHijri(day);
     const theirs = toCalendar(new CalendarDate(...parts(day)), umalqura);
-    if (ours.year !== theirs.year || ours.month !== theirs.month || ours.day !== theirs.day) different.push(isoDate(day));
+    if (ours.year !== theirs.year || ours.month !== theirs.month || ours.day !== theirs.day)
+      different.push(isoDate(day));
     if (fromHijri(ours) !== day) different.push(isoDate(day));
   }
   expect(LAST - FIRST + 1).toBe(51_383);
@@ -39,7 +40,9 @@ test('a third table, of what was printed, is the same for 1420–1450 AH and two
   for (let year = FIRST_HIJRI_YEAR; year <= LAST_HIJRI_YEAR; year++) {
     for (let month = 1; month <= 12; month++) {
       const theirs = hijriToGregorian({ year, month, day: 1 });
-      const apart = Math.abs(fromHijri({ year, month, day: 1 }) - Date.UTC(theirs.year, theirs.month - 1, theirs.day) / 86_400_000);
+      const apart = Math.abs(
+        fromHijri({ year, month, day: 1 }) - Date.UTC(theirs.year, theirs.month - 1, theirs.day) / 86_400_000,
+      );
       if (year >= 1420 && year <= 1450) expect(apart, `${year}-${month}`).toBe(0);
       distances.set(apart, (distances.get(apart) ?? 0) + 1);
     }
