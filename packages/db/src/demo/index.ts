@@ -1,7 +1,9 @@
 import pg from 'pg';
 import { type GymDemoCounts, seedGyms } from './gym.ts';
+import { seedZakat, type ZakatDemoCounts } from './zakat.ts';
 
 export { demoGymTenantId } from './gym.ts';
+export { demoZakatTenantId } from './zakat.ts';
 
 export interface SeedDemoOptions {
   /** A superuser, in the database to fill: COPY into tables with row-level security is refused to others. */
@@ -18,6 +20,10 @@ export interface SeedDemoOptions {
   readonly endDate?: Date;
   /** Mean visits a member over all days. Default: what the members' habits give, about 32 in 180 days. */
   readonly visitsPerMember?: number;
+  /** As in `ENCRYPTION_KEYS`. Without it systems whose rows hold encrypted fields get no demo data. */
+  readonly encryptionKeys?: string | undefined;
+  /** Users of the zakat system, default 500; needs `encryptionKeys`. */
+  readonly zakatUsers?: number;
   /** Hears a short line for each tenant made. */
   readonly onProgress?: (message: string) => void;
 }
@@ -25,10 +31,12 @@ export interface SeedDemoOptions {
 /** Rows added. `seeded` is false, and nothing was added, when the database had every demo tenant already. */
 export interface SeedDemoResult extends GymDemoCounts {
   readonly seeded: boolean;
+  readonly zakat: ZakatDemoCounts;
 }
 
 /** Tables to vacuum afterwards: index-only scans and good plans need it, and autovacuum would come a minute late. */
 const FILLED = ['gym.members', 'gym.visits', 'gym.coaches', 'gym.coach_members', 'ops.tenants'];
+const FILLED_ZAKAT = ['zakat.users', 'zakat.snapshots', 'zakat.payments', 'zakat.analytics_metrics', 'ops.tenants'];
 
 /**
  * Fills the database with demo tenants, in one transaction: all or nothing. Deterministic; a second call adds nothing.
@@ -59,11 +67,23 @@ export async function seedDemo(options: SeedDemoOptions): Promise<SeedDemoResult
       },
       options.onProgress ?? (() => undefined),
     );
+    const zakat = await seedZakatIfKeys(client, options);
     await client.query('COMMIT');
-    if (counts.gyms > 0) await client.query(`VACUUM (ANALYZE) ${FILLED.join(', ')}`);
-    return { seeded: counts.gyms > 0, ...counts };
+    const filled = [...(counts.gyms > 0 ? FILLED : []), ...(zakat.users > 0 ? FILLED_ZAKAT : [])];
+    if (filled.length > 0) await client.query(`VACUUM (ANALYZE) ${[...new Set(filled)].join(', ')}`);
+    return { seeded: filled.length > 0, ...counts, zakat };
   } finally {
     // Ending the connection rolls back what was not committed.
     await client.end();
   }
+}
+
+function seedZakatIfKeys(client: pg.Client, options: SeedDemoOptions): Promise<ZakatDemoCounts> | ZakatDemoCounts {
+  const { encryptionKeys, zakatUsers = 500 } = options;
+  if (!encryptionKeys) return { users: 0, snapshots: 0, payments: 0, cacheEntries: 0 };
+  return seedZakat(
+    client,
+    { users: zakatUsers, seed: options.seed ?? 1, endDate: options.endDate ?? new Date(), encryptionKeys },
+    options.onProgress ?? (() => undefined),
+  );
 }
