@@ -28,18 +28,14 @@ export interface SnapshotRecord extends ChangedSnapshot {
 }
 
 // Changed in the last 7 days (seed T077), or since its summary: a revision is counted by the database's triggers, so that a change that
-// commits late, or while nothing runs for weeks, is not missed.
+// commits late, or while nothing runs for weeks, is not missed. Row-level security confines it to the users of the batch.
 const CHANGED = `
   FROM zakat.snapshots AS snapshot
   LEFT JOIN zakat.annual_summaries AS summary ON summary.tenant_id = snapshot.tenant_id AND summary.snapshot_id = snapshot.id
-  WHERE snapshot.tenant_id = ANY ($1::uuid[])
-    AND (snapshot.changed_at >= $2::timestamptz - interval '7 days' OR summary.snapshot_revision IS DISTINCT FROM snapshot.revision)`;
+  WHERE (snapshot.changed_at >= $1::timestamptz - interval '7 days' OR summary.snapshot_revision IS DISTINCT FROM snapshot.revision)`;
 
 export async function countChangedSnapshots(ctx: SweepContext<unknown>): Promise<number> {
-  const { rows } = await ctx.client.query<{ count: number }>(`SELECT count(*)::int AS count ${CHANGED}`, [
-    ctx.tenantIds,
-    ctx.now,
-  ]);
+  const { rows } = await ctx.client.query<{ count: number }>(`SELECT count(*)::int AS count ${CHANGED}`, [ctx.now]);
   return rows[0]?.count ?? 0;
 }
 
@@ -52,9 +48,9 @@ export async function changedSnapshots(
   const [tenantId = null, id = null] = after?.split('/') ?? [];
   const { rows } = await ctx.client.query<ChangedSnapshot>(
     `SELECT snapshot.tenant_id AS "tenantId", snapshot.id ${CHANGED}
-       AND ($3::uuid IS NULL OR (snapshot.tenant_id, snapshot.id) > ($3::uuid, $4::uuid))
-     ORDER BY snapshot.tenant_id, snapshot.id LIMIT $5`,
-    [ctx.tenantIds, ctx.now, tenantId, id, limit],
+       AND ($2::uuid IS NULL OR (snapshot.tenant_id, snapshot.id) > ($2::uuid, $3::uuid))
+     ORDER BY snapshot.tenant_id, snapshot.id LIMIT $4`,
+    [ctx.now, tenantId, id, limit],
   );
   return rows;
 }
