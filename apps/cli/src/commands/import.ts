@@ -29,7 +29,13 @@ export function importCommand(program: Command, cli: Cli): void {
       async (producer) => {
         const system = tableName.split('.')[0] ?? '';
         const tenant = await findTenant(producer, flags.tenant, system);
-        const result = await importCsv({ pool: producer.pools.app, table: tableName, tenantId: tenant.id, stream });
+        const result = await importCsv({
+          pool: producer.pools.app,
+          table: tableName,
+          tenantId: tenant.id,
+          stream,
+          crypto: producer.crypto,
+        });
         await producer.appendAudit({
           tenantId: tenant.id,
           actor: cli.actor,

@@ -1,12 +1,14 @@
 import { seedDemo } from '@nightshift/db/demo';
 import { type Command, InvalidArgumentError } from 'commander';
 import { type Cli, EXIT } from '../cli-context.ts';
+import { encryptionKeys } from '../home.ts';
 import { findAdminUrl, NoAdminUrlError } from '../servers.ts';
 
 interface Flags {
   gyms: number;
   members: number;
   days: number;
+  zakatUsers: number;
   seed: number;
   json?: boolean;
 }
@@ -18,15 +20,25 @@ export function seedCommand(program: Command, cli: Cli): void {
     .option('--gyms <count>', 'gyms', parseCount, 3)
     .option('--members <count>', 'members of each gym', parseCount, 2_000)
     .option('--days <count>', 'days of visits', parseCount, 180)
+    .option('--zakat-users <count>', 'users of the zakat system', parseCount, 500)
     .option('--seed <number>', 'start of the random sequence', parseCount, 1);
   cli.run(command, async (flags: Flags) => {
     const adminUrl = findAdminUrl(cli.env);
     if (adminUrl === null) throw new NoAdminUrlError();
-    const { gyms, members, days, seed } = flags;
-    const result = await seedDemo({ adminUrl, gyms, members, days, seed, onProgress: cli.tell });
+    const { gyms, members, days, zakatUsers, seed } = flags;
+    const result = await seedDemo({
+      adminUrl,
+      gyms,
+      members,
+      days,
+      zakatUsers,
+      seed,
+      encryptionKeys: encryptionKeys(cli.env),
+      onProgress: cli.tell,
+    });
     cli.print(flags, result, () =>
       result.seeded
-        ? `${result.gyms} gyms, ${result.members} members, ${result.visits} visits, ${result.coaches} coaches.`
+        ? `${result.gyms} gyms, ${result.members} members, ${result.visits} visits, ${result.coaches} coaches; ${result.zakat.users} zakat users, ${result.zakat.snapshots} snapshots.`
         : 'There is data already; nothing was changed.',
     );
     return EXIT.ok;

@@ -51,16 +51,26 @@ async function untilAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T
   return await Promise.race([work, aborted]);
 }
 
-async function prepareData(servers: StartedServers, production: boolean, steps: Steps): Promise<void> {
+async function prepareData(
+  servers: StartedServers,
+  encryptionKeys: string,
+  production: boolean,
+  steps: Steps,
+): Promise<void> {
   await steps.run('schema', async () => {
     await migrateDatabase(servers);
     return 'up to date';
   });
   if (production) return;
   await steps.run('demo data', async () => {
-    const seeded = await seedDemo({ adminUrl: servers.adminDatabaseUrl, gyms: 3, members: 2000 });
+    const seeded = await seedDemo({
+      adminUrl: servers.adminDatabaseUrl,
+      gyms: 3,
+      members: 2000,
+      encryptionKeys,
+    });
     if (!seeded.seeded) return 'kept';
-    return `${seeded.gyms} gyms, ${count(seeded.members)} members, ${count(seeded.visits)} visits`;
+    return `${seeded.gyms} gyms, ${count(seeded.members)} members, ${count(seeded.visits)} visits, ${count(seeded.zakat.users)} zakat users`;
   });
 }
 
@@ -144,7 +154,7 @@ async function bringUp(
   const within = <T>(work: Promise<T>) => untilAborted(options.stop, work);
   const port = await choosePort(options.env, steps);
   const servers = await within(startServers(home, options.env, secrets, supervisor, steps));
-  await within(prepareData(servers, production, steps));
+  await within(prepareData(servers, secrets.encryptionKeys, production, steps));
   let apiUrl = '';
   const fleet = { mail, home, env: options.env, production, servers, secrets, port, clock: !options.once };
   await within(

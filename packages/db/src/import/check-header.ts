@@ -14,6 +14,8 @@ export interface FileColumn {
   readonly type: ColumnType;
   /** False: an empty cell stands for the fallback. */
   readonly required: boolean;
+  /** True: the file doesn't have it; its values are made while reading. */
+  readonly made?: boolean;
 }
 
 /** The file's columns, or every problem of its header. */

@@ -2,15 +2,18 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Pool, PoolClient } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
+import type { FieldCrypto } from '../crypto/index.ts';
 import type { FileColumn, ImportProblem } from './check-header.ts';
 import { gymImports } from './gym.ts';
 import { ImportConflictError, UnknownImportTableError, UnknownTenantError } from './import-errors.ts';
 import { createStage, insertRows, resolveRows, rowChecks, STAGE } from './import-statements.ts';
 import { type CsvReader, readCsv } from './read-lines.ts';
+import { createSeal, type Seal } from './seal-rows.ts';
 import type { TableImport } from './table-import.ts';
 import { inUnhurriedTransaction, NO_LIMIT_MS, unhurried } from './unhurried-transaction.ts';
+import { zakatImports } from './zakat.ts';
 
-const IMPORTS: readonly TableImport[] = [...gymImports];
+const IMPORTS: readonly TableImport[] = [...gymImports, ...zakatImports];
 const UNIQUE_OR_FOREIGN_KEY = ['23505', '23503'];
 
 export interface ImportCsvOptions {
@@ -21,6 +24,8 @@ export interface ImportCsvOptions {
   readonly tenantId: string;
   /** The file, UTF-8, with a header line. Destroyed at the end. */
   readonly stream: Readable;
+  /** Needed for tables with encrypted columns. */
+  readonly crypto?: FieldCrypto | undefined;
   /** Problems listed at most, default 100; reading stops there. */
   readonly maxErrors?: number;
 }
@@ -42,7 +47,7 @@ export function importableTables(): { readonly table: string; readonly columns: 
 
 /**
  * Imports a CSV file into one tenant's table, all of it or nothing, in one transaction and with flat memory at any size.
- * Errors: `UnknownImportTableError`, `UnknownTenantError`, `ImportConflictError`, and what the stream fails with. A wrong file is no
+ * Errors: `UnknownImportTableError`, `UnknownTenantError`, `ImportKeysError`, `ImportConflictError`, and what the stream fails with. A wrong file is no
  * error: its problems are in the result.
  */
 export async function importCsv(options: ImportCsvOptions): Promise<ImportCsvResult> {
@@ -55,7 +60,7 @@ export async function importCsv(options: ImportCsvOptions): Promise<ImportCsvRes
     );
   }
   const maxErrors = options.maxErrors ?? 100;
-  const reader = readCsv(spec, options.stream, maxErrors);
+  const reader = readCsv(spec, options.stream, maxErrors, sealOf(spec, options));
   try {
     const columns = await reader.header();
     if (columns === null) return refused(reader.problems);
@@ -71,6 +76,15 @@ export async function importCsv(options: ImportCsvOptions): Promise<ImportCsvRes
     });
   } finally {
     reader.close();
+  }
+}
+
+function sealOf(spec: TableImport, { tenantId, crypto, stream }: ImportCsvOptions): Seal | null {
+  try {
+    return createSeal(spec, tenantId, crypto);
+  } catch (error) {
+    stream.destroy();
+    throw error;
   }
 }
 

@@ -16,6 +16,15 @@ export class UnknownTenantError extends Error {
   }
 }
 
+/** The table has encrypted columns, and the process no keys. */
+export class ImportKeysError extends Error {
+  override readonly name = 'ImportKeysError';
+  readonly code = 'import-needs-keys';
+  constructor(table: string) {
+    super(`${table} has encrypted columns and this process has no keys: set ENCRYPTION_KEYS to those of the workers`);
+  }
+}
+
 /** Somebody else changed the same rows between the checks and the insert; nothing was imported. */
 export class ImportConflictError extends Error {
   override readonly name = 'ImportConflictError';

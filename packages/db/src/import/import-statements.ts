@@ -1,5 +1,5 @@
 import type { FileColumn } from './check-header.ts';
-import type { ImportReference, ImportUnique, TableImport } from './table-import.ts';
+import { type ImportReference, type ImportUnique, type TableImport, targetOf } from './table-import.ts';
 
 /** What the file says, with line numbers; then the same with references resolved and defaults filled in. */
 export const STAGE = 'pg_temp.import_stage';
@@ -13,9 +13,10 @@ export function createStage(columns: readonly FileColumn[]): string {
 /** CREATE TABLE AS takes no parameters; the tenant is the one that `ops.current_tenants()` has. */
 export function resolveRows(spec: TableImport, columns: readonly FileColumn[]): string {
   const inFile = new Set(columns.map(({ name }) => name));
-  const values = spec.columns.map(({ name, type, fallback }) => {
+  const values = spec.columns.map((column) => {
+    const { name, type, fallback } = column;
     const given = inFile.has(name) ? `stage.${name}` : `NULL::${type.sql}`;
-    return `${fallback === undefined ? given : `coalesce(${given}, ${fallback})`} AS ${name}`;
+    return `${fallback === undefined ? given : `coalesce(${given}, ${fallback})`} AS ${targetOf(column)}`;
   });
   const references = spec.references.map((reference, at) => {
     const by = givenBy(reference, inFile);
@@ -50,11 +51,7 @@ export function rowChecks(spec: TableImport, columns: readonly FileColumn[]): st
 }
 
 export function insertRows(spec: TableImport): string {
-  const names = [
-    'tenant_id',
-    ...spec.columns.map(({ name }) => name),
-    ...spec.references.map(({ column }) => column),
-  ].join(', ');
+  const names = ['tenant_id', ...spec.columns.map(targetOf), ...spec.references.map(({ column }) => column)].join(', ');
   return `INSERT INTO ${spec.table} (${names}) SELECT ${names} FROM ${ROWS} ORDER BY line`;
 }
 

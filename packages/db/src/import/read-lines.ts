@@ -1,11 +1,13 @@
 import type { Readable } from 'node:stream';
 import { type CsvError, type Info, parse } from 'csv-parse';
 import { checkHeader, type FileColumn, type ImportProblem } from './check-header.ts';
+import type { FileRow, Seal } from './seal-rows.ts';
 import type { TableImport } from './table-import.ts';
 
 /** A record longer than this is an unclosed quote that would otherwise take the rest of the file into memory. */
 const LONGEST_RECORD = 64 * 1024;
-const CHUNK_CHARACTERS = 64 * 1024;
+/** Rows that become COPY text together. */
+const ROWS_A_CHUNK = 500;
 
 /** A CSV file on its way into Postgres. */
 export interface CsvReader {
@@ -22,8 +24,8 @@ interface CsvRecord {
   readonly info: Info;
 }
 
-/** Errors: what the stream itself fails with. Malformed CSV is a problem of its line. */
-export function readCsv(spec: TableImport, stream: Readable, maxErrors: number): CsvReader {
+/** `seal` encrypts what must not reach Postgres in the clear. Errors: what the stream itself fails with. Malformed CSV is a problem of its line. */
+export function readCsv(spec: TableImport, stream: Readable, maxErrors: number, seal: Seal | null): CsvReader {
   const parser = parse({
     bom: true,
     info: true,
@@ -59,21 +61,27 @@ export function readCsv(spec: TableImport, stream: Readable, maxErrors: number):
       problems.push(...checked.problems.slice(0, maxErrors));
       return null;
     }
-    columns = checked.columns;
+    columns = seal === null ? checked.columns : seal.columns(checked.columns);
     return columns;
   }
 
   async function* copyText(): AsyncGenerator<string> {
-    let chunk = '';
+    const inFile = columns.filter((column) => column.made !== true);
+    let rows: FileRow[] = [];
     for (let row = await next(); row !== null && problems.length < maxErrors; row = await next()) {
-      const text = copyLine(columns, row.record, row.info.lines, problems);
-      if (text !== null) chunk += text;
-      if (chunk.length >= CHUNK_CHARACTERS) {
-        yield chunk;
-        chunk = '';
+      const parsed = parseRow(inFile, row.record, row.info.lines, problems);
+      if (parsed !== null) rows.push(parsed);
+      if (rows.length >= ROWS_A_CHUNK) {
+        yield await textOf(rows);
+        rows = [];
       }
     }
-    if (chunk !== '') yield chunk;
+    if (rows.length > 0) yield await textOf(rows);
+  }
+
+  async function textOf(rows: readonly FileRow[]): Promise<string> {
+    await seal?.rows(rows);
+    return rows.map((row) => copyLine(columns, row)).join('');
   }
 
   function close(): void {
@@ -85,35 +93,40 @@ export function readCsv(spec: TableImport, stream: Readable, maxErrors: number):
   return { header, copyText, problems, close };
 }
 
-/** The row as a line of COPY text, or null after noting what is wrong with it. */
-function copyLine(
+/** The row's cells as Postgres reads them, or null after noting what is wrong with it. */
+function parseRow(
   columns: readonly FileColumn[],
   cells: readonly string[],
   line: number,
   problems: ImportProblem[],
-): string | null {
+): FileRow | null {
   if (cells.length !== columns.length) {
     problems.push({ line, reason: `expected ${columns.length} fields, got ${cells.length}` });
     return null;
   }
-  let text = String(line);
+  const values = new Map<string, string>();
   let sound = true;
   for (const [at, column] of columns.entries()) {
     const cell = (cells[at] as string).trim();
-    if (cell === '' && !column.required) {
-      text += '\t\\N';
-      continue;
-    }
+    if (cell === '' && !column.required) continue;
     const parsed = cell === '' ? { problem: 'expected a value, got none' } : column.type.parse(cell);
     if ('problem' in parsed) {
       problems.push({ line, column: column.name, reason: parsed.problem });
       sound = false;
     } else {
-      // Tabs and line breaks got no further than the column's type; a backslash would begin an escape.
-      text += `\t${parsed.value.replaceAll('\\', '\\\\')}`;
+      values.set(column.name, parsed.value);
     }
   }
-  return sound ? `${text}\n` : null;
+  return sound ? { line, values } : null;
+}
+
+function copyLine(columns: readonly FileColumn[], { line, values }: FileRow): string {
+  const cells = columns.map(({ name }) => {
+    const value = values.get(name);
+    // Tabs and line breaks got no further than the column's type; a backslash would begin an escape.
+    return value === undefined ? '\\N' : value.replaceAll('\\', '\\\\');
+  });
+  return `${line}\t${cells.join('\t')}\n`;
 }
 
 function isCsvError(error: unknown): error is CsvError & { lines: number } {

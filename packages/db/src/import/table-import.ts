@@ -6,6 +6,11 @@ export interface ImportColumn {
   readonly required: boolean;
   /** SQL for an empty or absent optional value; null where that is not given. */
   readonly fallback?: string;
+  /**
+   * Column of the target that gets the value encrypted, on its way in: the plain text does not reach Postgres. Its type must be a text, and
+   * the table have an `id` column, which the envelope is bound to.
+   */
+  readonly sealedAs?: string;
 }
 
 /** A row of another table that a line points to, by whichever of these columns the file has: exactly one. */
@@ -31,6 +36,11 @@ interface ImportCheck {
   /** SQL over the row; true where it is wrong. */
   readonly wrong: string;
   readonly reason: string;
+}
+
+/** The target's column of a column of the file. */
+export function targetOf({ name, sealedAs }: ImportColumn): string {
+  return sealedAs ?? name;
 }
 
 /** Everything that one table's CSV is judged by. */
