@@ -60,6 +60,8 @@ async function firstGym(): Promise<{ id: string; slug: string }> {
   return gym;
 }
 
+const ofGyms = (rows: readonly NightRow[]) => rows.filter((row) => row.job.startsWith('gym.'));
+
 test('seed fills an empty database once', async () => {
   expect(await gyms()).toHaveLength(2);
   const again = await nightshift(['seed', '--gyms', '2', '--members', '40', '--days', '60', '--json']);
@@ -70,17 +72,19 @@ test('night runs the schedules in their order, for all tenants, and consumes no 
   const { exitCode, json } = await nightshift(['night', '--json']);
   const rows = json<NightRow[]>();
   expect(exitCode).toBe(0);
-  expect(rows.map((row) => [row.job, row.tenants, row.status])).toEqual([
+  expect(ofGyms(rows).map((row) => [row.job, row.tenants, row.status])).toEqual([
     ['gym.commitment-scores', 2, 'completed'],
     ['gym.at-risk-detection', 2, 'completed'],
     ['gym.coach-actions', 2, 'completed'],
   ]);
-  expect(rows[0]?.items).toBeGreaterThan(0);
+  expect(rows.every((row) => row.status !== 'failed')).toBe(true);
+  expect(ofGyms(rows)[0]?.items).toBeGreaterThan(0);
   const { rows: ended } = await store.admin.query<{ job: string; kind: string; started: Date; ended: Date }>(
     `SELECT r.job, t.kind, min(r.started_at) AS started, max(r.ended_at) AS ended
      FROM ops.runs r JOIN ops.triggers t ON t.id = r.trigger_id GROUP BY 1, 2 ORDER BY 3`,
   );
-  expect(ended.map((run) => [run.job, run.kind])).toEqual(rows.map((row) => [row.job, 'night']));
+  const ran = rows.filter((row) => row.status !== 'skipped');
+  expect(ended.map((run) => [run.job, run.kind])).toEqual(ran.map((row) => [row.job, 'night']));
   ended.slice(1).forEach((run, i) => {
     expect(run.started.getTime()).toBeGreaterThanOrEqual(ended[i]?.ended.getTime() ?? Number.POSITIVE_INFINITY);
   });
@@ -89,13 +93,13 @@ test('night runs the schedules in their order, for all tenants, and consumes no 
 
 test('a second night changes nothing', async () => {
   const rows = (await nightshift(['night', '--json'])).json<NightRow[]>();
-  expect(rows.map((row) => row.changed)).toEqual([0, 0, 0]);
+  expect(new Set(rows.map((row) => row.changed))).toEqual(new Set([0]));
 });
 
 test('a paused schedule is left out of the night', async () => {
   expect((await nightshift(['schedules', 'pause', 'gym.coach-actions'])).exitCode).toBe(0);
   const rows = (await nightshift(['night', '--json'])).json<NightRow[]>();
-  expect(rows[2]).toMatchObject({ status: 'skipped', note: expect.stringContaining('paused by cli:') });
+  expect(ofGyms(rows)[2]).toMatchObject({ status: 'skipped', note: expect.stringContaining('paused by cli:') });
   const resumed = await nightshift(['schedules', 'resume', 'gym.coach-actions', '--json']);
   expect(resumed.json()).toMatchObject({ job: 'gym.coach-actions', paused: null });
 });

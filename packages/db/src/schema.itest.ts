@@ -163,7 +163,7 @@ describe('row-level security', () => {
   it('covers every partition: nobody may read one past its parent', async () => {
     const { rows } = await db.admin.query(
       `SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-       WHERE n.nspname = 'ops' AND c.relispartition AND (has_table_privilege('ns_app', c.oid, 'SELECT') OR has_table_privilege('ns_ops', c.oid, 'SELECT'))`,
+       WHERE n.nspname IN ('ops', 'zakat') AND c.relispartition AND (has_table_privilege('ns_app', c.oid, 'SELECT') OR has_table_privilege('ns_ops', c.oid, 'SELECT'))`,
     );
     expect(rows).toEqual([]);
   });
