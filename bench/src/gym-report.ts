@@ -1,5 +1,5 @@
+import type { WorkerMemory } from './bench-platform.ts';
 import type { GymJob } from './gym-measure.ts';
-import type { WorkerMemory } from './gym-platform.ts';
 
 /** What issue 2 asks for at 50,000 members, 2,000,000 visits, on 2 cores. */
 const TARGET = { seconds: 30, ratio: 3, workerMb: 300 };

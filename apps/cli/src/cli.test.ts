@@ -19,8 +19,11 @@ test('jobs --json is an array of objects with a name, and nothing else is on std
     'gym.commitment-scores',
     'gym.at-risk-detection',
     'gym.coach-actions',
+    'zakat.cleanup-cache',
+    'zakat.generate-reminders',
+    'zakat.regenerate-summaries',
   ]);
-  expect(jobs.at(-1)).toMatchObject({
+  expect(jobs.find((job) => job.name === 'gym.coach-actions')).toMatchObject({
     kind: 'sweep',
     priority: 'HIGH',
     scope: 'tenant',

@@ -8,13 +8,16 @@ import * as clinic from './schema/clinic.ts';
 import * as gym from './schema/gym.ts';
 import * as notifications from './schema/notifications.ts';
 import * as ops from './schema/ops.ts';
+import * as zakat from './schema/zakat.ts';
 
 /** The migrator's own table: no query of ours touches it but the version check. */
 const NOT_OURS = ['ops.migrations'];
 /** Names tenants, and is the platform's own: handlers never see a key. */
 const KEYS = 'ops.tenant_keys';
 
-const exported: unknown[] = [ops, notifications, clinic, gym].flatMap((schema) => Object.values<unknown>(schema));
+const exported: unknown[] = [ops, notifications, clinic, gym, zakat].flatMap((schema) =>
+  Object.values<unknown>(schema),
+);
 const declared = exported
   .filter((value) => is(value, PgTable))
   .map((table) => {
@@ -61,7 +64,7 @@ beforeAll(async () => {
        coalesce((SELECT jsonb_agg(jsonb_build_object('name', o.policyname, 'role', o.roles[1], 'using', o.qual, 'check', coalesce(o.with_check, '')))
           FROM pg_policies o WHERE o.schemaname = n.nspname AND o.tablename = c.relname), '[]') AS policies
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE n.nspname IN ('ops', 'clinic', 'gym') AND c.relkind IN ('r', 'p') AND NOT c.relispartition`,
+     WHERE n.nspname IN ('ops', 'clinic', 'gym', 'zakat') AND c.relkind IN ('r', 'p') AND NOT c.relispartition`,
   );
   found = rows.filter((table) => !NOT_OURS.includes(table.name));
 });
@@ -163,7 +166,7 @@ describe('row-level security', () => {
   it('covers every partition: nobody may read one past its parent', async () => {
     const { rows } = await db.admin.query(
       `SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-       WHERE n.nspname = 'ops' AND c.relispartition AND (has_table_privilege('ns_app', c.oid, 'SELECT') OR has_table_privilege('ns_ops', c.oid, 'SELECT'))`,
+       WHERE n.nspname IN ('ops', 'zakat') AND c.relispartition AND (has_table_privilege('ns_app', c.oid, 'SELECT') OR has_table_privilege('ns_ops', c.oid, 'SELECT'))`,
     );
     expect(rows).toEqual([]);
   });
@@ -171,7 +174,7 @@ describe('row-level security', () => {
   it('keeps the business tables from the platform role, and platform tables from the tenant role', async () => {
     const { rows } = await db.admin.query<{ role: string; name: string }>(
       `SELECT r AS role, n.nspname || '.' || c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, unnest(ARRAY['ns_app', 'ns_ops']) r
-       WHERE n.nspname IN ('ops', 'clinic', 'gym') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+       WHERE n.nspname IN ('ops', 'clinic', 'gym', 'zakat') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
          AND has_table_privilege(r, c.oid, 'SELECT') AND ((r = 'ns_ops' AND n.nspname <> 'ops')
            OR (r = 'ns_app' AND n.nspname = 'ops' AND NOT c.relrowsecurity AND c.relname <> 'migrations'))`,
     );

@@ -8,6 +8,7 @@ interface Flags {
   gyms: number;
   members: number;
   days: number;
+  zakatUsers: number;
   seed: number;
   facilities: number;
   clients: number;
@@ -23,11 +24,12 @@ export function seedCommand(program: Command, cli: Cli): void {
     .option('--days <count>', 'days of visits', parseCount, 180)
     .option('--facilities <count>', 'clinics', parseCount, 3)
     .option('--clients <count>', 'clients of each clinic', parseCount, 1_000)
+    .option('--zakat-users <count>', 'users of the zakat system', parseCount, 500)
     .option('--seed <number>', 'start of the random sequence', parseCount, 1);
   cli.run(command, async (flags: Flags) => {
     const adminUrl = findAdminUrl(cli.env);
     if (adminUrl === null) throw new NoAdminUrlError();
-    const { gyms, members, days, seed, facilities, clients } = flags;
+    const { gyms, members, days, seed, facilities, clients, zakatUsers } = flags;
     const result = await seedDemo({
       adminUrl,
       gyms,
@@ -36,12 +38,13 @@ export function seedCommand(program: Command, cli: Cli): void {
       seed,
       facilities,
       clients,
+      zakatUsers,
       encryptionKeys: encryptionKeys(cli.env),
       onProgress: cli.tell,
     });
     cli.print(flags, result, () =>
       result.seeded
-        ? `${result.gyms} gyms, ${result.members} members, ${result.visits} visits, ${result.coaches} coaches; ${result.clinic.facilities} clinics, ${result.clinic.clients} clients.`
+        ? `${result.gyms} gyms, ${result.members} members, ${result.visits} visits, ${result.coaches} coaches; ${result.clinic.facilities} clinics, ${result.clinic.clients} clients; ${result.zakat.users} zakat users.`
         : 'There is data already; nothing was changed.',
     );
     return EXIT.ok;

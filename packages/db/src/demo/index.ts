@@ -1,9 +1,11 @@
 import pg from 'pg';
 import { type ClinicDemoCounts, seedClinics } from './clinic.ts';
 import { type GymDemoCounts, seedGyms } from './gym.ts';
+import { seedZakat, type ZakatDemoCounts } from './zakat.ts';
 
 export { demoClinicTenantId } from './clinic.ts';
 export { demoGymTenantId } from './gym.ts';
+export { demoZakatTenantId } from './zakat.ts';
 
 export interface SeedDemoOptions {
   /** A superuser, in the database to fill: COPY into tables with row-level security is refused to others. */
@@ -26,6 +28,8 @@ export interface SeedDemoOptions {
   readonly facilities?: number;
   /** For each facility, default 1,000. */
   readonly clients?: number;
+  /** Users of the zakat system, default 500; needs `encryptionKeys`. */
+  readonly zakatUsers?: number;
   /** Hears a short line for each tenant made. */
   readonly onProgress?: (message: string) => void;
 }
@@ -34,6 +38,7 @@ export interface SeedDemoOptions {
 export interface SeedDemoResult extends GymDemoCounts {
   readonly seeded: boolean;
   readonly clinic: ClinicDemoCounts;
+  readonly zakat: ZakatDemoCounts;
 }
 
 /** Tables to vacuum afterwards: index-only scans and good plans need it, and autovacuum would come a minute late. */
@@ -41,6 +46,7 @@ const FILLED = [
   'gym.members', 'gym.visits', 'gym.coaches', 'gym.coach_members', 'clinic.clients', 'clinic.enrollments', 'clinic.encounters',
   'clinic.dispenses', 'clinic.lab_results', 'ops.tenants',
 ]; // biome-ignore format: a list of names
+const FILLED_ZAKAT = ['zakat.users', 'zakat.snapshots', 'zakat.payments', 'zakat.analytics_metrics', 'ops.tenants'];
 
 /**
  * Fills the database with demo tenants, in one transaction: all or nothing. Deterministic; a second call adds nothing.
@@ -79,12 +85,26 @@ export async function seedDemo(options: SeedDemoOptions): Promise<SeedDemoResult
       { ...clinics, ...shared, encryptionKeys: options.encryptionKeys },
       onProgress,
     );
+    const zakat = await seedZakatIfKeys(client, options);
     await client.query('COMMIT');
-    const seeded = counts.gyms > 0 || clinic.facilities > 0;
-    if (seeded) await client.query(`VACUUM (ANALYZE) ${FILLED.join(', ')}`);
-    return { seeded, ...counts, clinic };
+    const filled = [
+      ...(counts.gyms > 0 || clinic.facilities > 0 ? FILLED : []),
+      ...(zakat.users > 0 ? FILLED_ZAKAT : []),
+    ];
+    if (filled.length > 0) await client.query(`VACUUM (ANALYZE) ${[...new Set(filled)].join(', ')}`);
+    return { seeded: filled.length > 0, ...counts, clinic, zakat };
   } finally {
     // Ending the connection rolls back what was not committed.
     await client.end();
   }
+}
+
+function seedZakatIfKeys(client: pg.Client, options: SeedDemoOptions): Promise<ZakatDemoCounts> | ZakatDemoCounts {
+  const { encryptionKeys, zakatUsers = 500 } = options;
+  if (!encryptionKeys) return { users: 0, snapshots: 0, payments: 0, cacheEntries: 0 };
+  return seedZakat(
+    client,
+    { users: zakatUsers, seed: options.seed ?? 1, endDate: options.endDate ?? new Date(), encryptionKeys },
+    options.onProgress ?? (() => undefined),
+  );
 }

@@ -54,6 +54,19 @@ export function text(longest: number): ColumnType {
   };
 }
 
+/** Three capital letters (ISO 4217). */
+export const currency: ColumnType = {
+  sql: 'text',
+  parse: (cell) => (/^[A-Z]{3}$/.test(cell) ? { value: cell } : expected('a currency like EUR', cell)),
+};
+
+/** An amount of money in whole minor units (cents). It is to be encrypted, so that what is wrong with it is said without it. */
+export const minorUnits: ColumnType = {
+  sql: 'text',
+  parse: (cell) =>
+    /^\d{1,18}$/.test(cell) ? { value: cell } : { problem: 'expected whole minor units like 12345, 18 digits at most' },
+};
+
 export function oneOf(...words: readonly string[]): ColumnType {
   return {
     sql: 'text',

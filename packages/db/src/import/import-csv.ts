@@ -11,8 +11,9 @@ import { createStage, insertRows, resolveRows, rowChecks, STAGE } from './import
 import { type CsvReader, readCsv } from './read-lines.ts';
 import type { TableImport } from './table-import.ts';
 import { inUnhurriedTransaction, NO_LIMIT_MS, unhurried } from './unhurried-transaction.ts';
+import { zakatImports } from './zakat.ts';
 
-const IMPORTS: readonly TableImport[] = [...gymImports, ...clinicImports];
+const IMPORTS: readonly TableImport[] = [...gymImports, ...clinicImports, ...zakatImports];
 const UNIQUE_OR_FOREIGN_KEY = ['23505', '23503'];
 
 export interface ImportCsvOptions {
