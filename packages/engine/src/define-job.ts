@@ -160,6 +160,19 @@ export interface RequestJob<Input extends z.ZodType = AnyInput, Result = unknown
 /** The date that a scheduled run is for, `YYYY-MM-DD` in its schedule's zone; null for one that was asked for by itself. */
 type TickDate = string | null;
 
+/** Another run of the same job, for what a run leaves over. */
+export interface FollowUpRequest {
+  readonly input: unknown;
+  /** Whose run it is; default the asking run's tenant. */
+  readonly tenantId?: string;
+}
+
+/**
+ * Inserts another run of the same job and trigger, in the transaction in hand. Asked twice with the same input by the same run, it is one
+ * run while that is open. Errors: `InvalidInputError`.
+ */
+export type FollowUp = (request: FollowUpRequest) => Promise<void>;
+
 export interface SweepContext<Input> extends Context, JobAlerts {
   readonly runId: string;
   readonly tickDate: TickDate;
@@ -170,6 +183,7 @@ export interface SweepContext<Input> extends Context, JobAlerts {
   readonly notify: Notify;
   readonly tenantIds: readonly string[];
   readonly tenants: readonly TenantRef[];
+  readonly followUp: FollowUp;
 }
 
 export interface SweepTotals {
@@ -213,6 +227,7 @@ export interface TaskTransaction {
   readonly client: SqlClient;
   /** Messages to be sent once the transaction has committed; in a dry run counted only. */
   readonly notify: Notify;
+  readonly followUp: FollowUp;
 }
 
 /** A task's alerts are each in a transaction of their own: they stay when the task fails afterwards. */

@@ -8,6 +8,7 @@ import type { DefinedJob, SweepContext, SweepJob, TenantRef } from './define-job
 import { errorClass, LostClaimError, SnoozeError } from './errors.ts';
 import { lazyDb, lend, notifyFor, untilStored } from './execute/execution.ts';
 import { orAborted } from './execute/signals.ts';
+import { insertFollowUp } from './follow-up.ts';
 import { halve } from './halve.ts';
 import { NotificationCapError } from './notifications/notification-errors.ts';
 import { checkpoint, type ItemFailure, keysToReplay, type Progress, recordItemFailures } from './record.ts';
@@ -270,6 +271,7 @@ function context(
     tenantIds: ids(tenants),
     tenants,
     ...jobAlerts(client, { job: run.job, tenantId: run.tenantId, runId: run.id, dryRun: run.options.dryRun }),
+    followUp: (request) => insertFollowUp(client, deps.crypto, job, run, request),
     get db() {
       return lazy.db;
     },
