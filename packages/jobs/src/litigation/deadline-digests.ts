@@ -82,7 +82,8 @@ export const deadlineDigests: Phase<DigestInput> = {
   async process(ctx, ids) {
     const firm = firmOf(ctx);
     const { rows } = await ctx.client.query<Deadline & { userId: string }>(REMEMBER, [...basis(ctx), ids, ctx.runId]);
-    const byUser = Map.groupBy(rows, (row) => row.userId);
+    const byUser = new Map<string, Deadline[]>();
+    for (const row of rows) byUser.set(row.userId, [...(byUser.get(row.userId) ?? []), row]);
     const addresses = await addressesOf(ctx, firm.id, 'email', [...byUser.keys()]);
     const day = localDate(ctx.now, firm.zone);
     const messages = [...byUser].map(([userId, deadlines]) => ({

@@ -11,7 +11,7 @@ export interface Phase<Input> {
   ): Promise<{ readonly changed: number; readonly tally?: Readonly<Record<string, number>> }>;
 }
 
-interface PhaseItem {
+export interface PhaseItem {
   readonly phase: number;
   readonly id: string;
 }
