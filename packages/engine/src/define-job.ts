@@ -200,8 +200,10 @@ export interface SweepTotals {
 export interface SweepJob<Input extends z.ZodType = AnyInput, Item = AnyItem> extends JobBase<Input> {
   readonly kind: 'sweep';
   readonly count?: (ctx: SweepContext<z.output<Input>>) => Promise<number>;
-  /** Up to `limit` items after key `after`, in key order; an empty page ends the sweep. */
+  /** Up to `limit` items after key `after`, in key order; a page shorter than that ends the sweep. */
   readonly items: (ctx: SweepContext<z.output<Input>>, after: string | null, limit: number) => Promise<readonly Item[]>;
+  /** True: only an empty page ends the sweep, since processing a page makes items that come after it. */
+  readonly untilEmpty?: boolean;
   /** Names the item in errors and is the checkpoint: unique within a tenant, ordered like `items`. */
   readonly key: (item: Item) => string;
   /**

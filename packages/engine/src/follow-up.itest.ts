@@ -39,8 +39,19 @@ const asking = tinyTask('asking', {
   },
 });
 
+/** Its last page is made while it runs. */
+const growing = tinySweep('growing', {
+  untilEmpty: true,
+  count: async () => 2,
+  process: async (ctx, items: readonly { id: string; tenant_id: string }[]) => {
+    if (items.some((item) => item.id === 'g000'))
+      await ctx.client.query(`INSERT INTO tiny.items (id, tenant_id) VALUES ('g9-later', $1)`, [ctx.tenantIds[0]]);
+    return countAsDone(ctx, items);
+  },
+});
+
 beforeAll(async () => {
-  engine = await testEngine({ jobs: [capped, asking] });
+  engine = await testEngine({ jobs: [capped, asking, growing] });
   await makeTinyTables(engine.store);
 });
 afterAll(() => engine.close());
@@ -78,4 +89,11 @@ test('a task asks in its own transaction; an input that breaks the schema fails 
   expect(wrong).toMatchObject({ status: 'failed', errorClass: 'InvalidInputError' });
   const { rows } = await engine.store.admin.query('SELECT FROM ops.runs WHERE actor = $1', [`run:${wrong.id}`]);
   expect(rows).toEqual([]);
+});
+
+test('a sweep until empty meets the items that it made', async () => {
+  const tenant = await engine.store.addTenant('tiny', 'growing');
+  await addItems(engine.store, tenant, 2, { prefix: 'g' });
+  expect(await runJob(engine, { job: 'tiny.growing', tenant: 'growing', input: {} })).toMatchObject({ processed: 3 });
+  expect(await doneItems(engine.store, tenant)).toEqual({ g000: 1, g001: 1, 'g9-later': 1 });
 });

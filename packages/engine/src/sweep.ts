@@ -179,7 +179,7 @@ async function batch(
     const upTo = run.options.shard?.upTo ?? null;
     const items = upTo === null ? page : page.filter((item) => job.key(item) <= upTo);
     const last = items.at(-1);
-    const pageDone = last === undefined || items.length < limit;
+    const pageDone = last === undefined || (items.length < limit && job.untilEmpty !== true);
     const nextTenants: Cursor | null = job.scope === 'tenant' ? null : { tenantsAfter: lastTenant.id, after: null };
     const next = pageDone ? nextTenants : { tenantsAfter: at.tenantsAfter, after: job.key(last) };
     const chosen = replayed === null ? items : items.filter((item) => replayed.has(job.key(item)));

@@ -21,7 +21,7 @@ export async function addressesOf(
     `SELECT id, ${column}_enc AS envelope FROM litigation.users WHERE tenant_id = $1 AND id = ANY ($2::uuid[]) AND ${column}_enc IS NOT NULL`,
     [tenantId, [...new Set(userIds)]],
   );
-  const place = `litigation.users.${column}`;
+  const place = `litigation.users.${column}_enc`;
   const plain = await ctx.crypto.decryptAll(
     rows.map(({ id, envelope }) => ({ ref: { tenantId, place, row: id }, envelope })),
   );

@@ -16,22 +16,25 @@ export interface PhaseItem {
   readonly id: string;
 }
 
-/** The item functions of a sweep over these phases; its keys are `<number of the phase>/<id>`. */
+/**
+ * The item functions of a sweep over these phases; its keys are `<number of the phase>/<id>`. A phase is asked for its first page when the one
+ * before has been processed, and so finds what that made.
+ */
 export function phased<Input>(phases: readonly Phase<Input>[]) {
   return {
+    untilEmpty: true,
     async count(ctx: SweepContext<Input>): Promise<number> {
       let total = 0;
       for (const phase of phases) total += await phase.count(ctx);
       return total;
     },
     async items(ctx: SweepContext<Input>, after: string | null, limit: number): Promise<PhaseItem[]> {
-      const items: PhaseItem[] = [];
       const [at, id] = position(after);
-      for (let i = at; i < phases.length && items.length < limit; i++) {
-        const ids = (await phases[i]?.page(ctx, i === at ? id : null, limit - items.length)) ?? [];
-        items.push(...ids.map((one) => ({ phase: i, id: one })));
+      for (let phase = at; phase < phases.length; phase++) {
+        const ids = (await phases[phase]?.page(ctx, phase === at ? id : null, limit)) ?? [];
+        if (ids.length > 0) return ids.map((one) => ({ phase, id: one }));
       }
-      return items;
+      return [];
     },
     key: (item: PhaseItem) => `${item.phase}/${item.id}`,
     async process(ctx: SweepContext<Input>, items: readonly PhaseItem[]) {

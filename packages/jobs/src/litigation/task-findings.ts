@@ -33,7 +33,7 @@ WITH found AS MATERIALIZED (
     sla_violated_hours = CASE WHEN found.late THEN found.hours ELSE t.sla_violated_hours END,
     sla_violated_at = CASE WHEN found.late THEN $2 ELSE t.sla_violated_at END
   FROM found WHERE t.tenant_id = $1 AND t.id = found.id AND (found.overdue OR found.late)
-  RETURNING t.id, t.case_id, t.priority, t.due_date, t.arming, found.*
+  RETURNING t.id, t.case_id, t.priority, t.due_date, t.arming, found.hours, found.overdue, found.late, found.actual
 ), heard AS (
   SELECT DISTINCT trigger_event FROM litigation.automation_rules WHERE tenant_id = $1 AND enabled
 ), emitted AS (
