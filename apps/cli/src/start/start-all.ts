@@ -72,7 +72,7 @@ async function prepareData(
       encryptionKeys: secrets.encryptionKeys,
     });
     if (!seeded.seeded) return 'kept';
-    return `${seeded.gyms} gyms, ${count(seeded.members)} members, ${count(seeded.visits)} visits; ${seeded.clinic.facilities} clinics, ${count(seeded.clinic.clients)} clients`;
+    return `${seeded.gyms} gyms, ${count(seeded.members)} members, ${count(seeded.visits)} visits; ${seeded.clinic.facilities} clinics, ${count(seeded.clinic.clients)} clients; ${seeded.litigation.firms} law firms`;
   });
 }
 

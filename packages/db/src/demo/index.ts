@@ -1,9 +1,11 @@
 import pg from 'pg';
 import { type ClinicDemoCounts, seedClinics } from './clinic.ts';
 import { type GymDemoCounts, seedGyms } from './gym.ts';
+import { type LitigationDemoCounts, seedFirms } from './litigation.ts';
 
 export { demoClinicTenantId } from './clinic.ts';
 export { demoGymTenantId } from './gym.ts';
+export { demoFirmTenantId } from './litigation.ts';
 
 export interface SeedDemoOptions {
   /** A superuser, in the database to fill: COPY into tables with row-level security is refused to others. */
@@ -26,6 +28,8 @@ export interface SeedDemoOptions {
   readonly facilities?: number;
   /** For each facility, default 1,000. */
   readonly clients?: number;
+  /** Firms of the litigation system, default 2, 3 at most; none without `encryptionKeys`. */
+  readonly firms?: number;
   /** Hears a short line for each tenant made. */
   readonly onProgress?: (message: string) => void;
 }
@@ -34,12 +38,14 @@ export interface SeedDemoOptions {
 export interface SeedDemoResult extends GymDemoCounts {
   readonly seeded: boolean;
   readonly clinic: ClinicDemoCounts;
+  readonly litigation: LitigationDemoCounts;
 }
 
 /** Tables to vacuum afterwards: index-only scans and good plans need it, and autovacuum would come a minute late. */
 const FILLED = [
   'gym.members', 'gym.visits', 'gym.coaches', 'gym.coach_members', 'clinic.clients', 'clinic.enrollments', 'clinic.encounters',
-  'clinic.dispenses', 'clinic.lab_results', 'ops.tenants',
+  'clinic.dispenses', 'clinic.lab_results', 'litigation.users', 'litigation.cases', 'litigation.tasks', 'litigation.hearings',
+  'litigation.documents', 'litigation.automation_logs', 'ops.tenants',
 ]; // biome-ignore format: a list of names
 
 /**
@@ -79,12 +85,21 @@ export async function seedDemo(options: SeedDemoOptions): Promise<SeedDemoResult
       { ...clinics, ...shared, encryptionKeys: options.encryptionKeys },
       onProgress,
     );
+    const litigation = await seedLitigation(client, options);
     await client.query('COMMIT');
-    const seeded = counts.gyms > 0 || clinic.facilities > 0;
+    const seeded = counts.gyms > 0 || clinic.facilities > 0 || litigation.firms > 0;
     if (seeded) await client.query(`VACUUM (ANALYZE) ${FILLED.join(', ')}`);
-    return { seeded, ...counts, clinic };
+    return { seeded, ...counts, clinic, litigation };
   } finally {
     // Ending the connection rolls back what was not committed.
     await client.end();
   }
+}
+
+async function seedLitigation(client: pg.Client, options: SeedDemoOptions): Promise<LitigationDemoCounts> {
+  const { encryptionKeys, firms = 2 } = options;
+  if (!encryptionKeys) return { firms: 0, cases: 0, tasks: 0, hearings: 0 };
+  const { seed = 1, endDate = new Date(), onProgress = () => undefined } = options;
+  const sizes = { cases: 120, tasks: 600, hearings: 100 };
+  return seedFirms(client, { firms, ...sizes, seed, endDate, encryptionKeys }, onProgress);
 }
