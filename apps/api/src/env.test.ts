@@ -64,7 +64,11 @@ describe('production refuses', () => {
     ['a public address without TLS', { PUBLIC_URL: 'http://jobs.clinic.org' }, /PUBLIC_URL must be https/],
     ['keys fetched without TLS', { JWKS_URL: 'http://login.clinic.org/jwks' }, /JWKS_URL must be https/],
     ['no key of the function paths', { FUNCTIONS_API_KEY: undefined }, /FUNCTIONS_API_KEY is not set/],
-    ['a function path’s origin with a path', { FUNCTIONS_ALLOW_ORIGIN: 'https://app.example.org/x' }, /FUNCTIONS_ALLOW_ORIGIN: expected/],
+    [
+      'a function path’s origin with a path',
+      { FUNCTIONS_ALLOW_ORIGIN: 'https://app.example.org/x' },
+      /FUNCTIONS_ALLOW_ORIGIN: expected/,
+    ],
     ['a board without a password', { BOARD_PASSWORD: undefined }, /BOARD_PASSWORD is not set/],
     ['no way to check a token', { JWT_SECRET: undefined }, /JWT_SECRET or JWKS_URL/],
     ['a short token secret', { JWT_SECRET: 'short' }, /JWT_SECRET: expected at least 32/],

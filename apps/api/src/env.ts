@@ -66,7 +66,7 @@ export const envSchema = z.object({
   FUNCTIONS_ALLOW_ORIGIN: z
     .string()
     .refine((value) => value === '*' || (URL.canParse(value) && new URL(value).origin === value), {
-      error: "expected * or one origin, such as https://app.example.org",
+      error: 'expected * or one origin, such as https://app.example.org',
     })
     .default('*')
     .describe('Whose pages may call the function paths: Access-Control-Allow-Origin'),

@@ -33,7 +33,12 @@ const tiny = defineJob({
   summarize: ({ tally }) => ({ overdueTasks: tally.found ?? 0, slaViolations: 0, rulesTriggered: 1 }),
 }) as unknown as DefinedJob;
 
-const others = ['send-hearing-reminders', 'analytics-snapshot', 'check-upcoming-deadlines', 'automation-health-check'].map(
+const others = [
+  'send-hearing-reminders',
+  'analytics-snapshot',
+  'check-upcoming-deadlines',
+  'automation-health-check',
+].map(
   (name) =>
     defineJob({
       kind: 'task',
@@ -45,7 +50,12 @@ const others = ['send-hearing-reminders', 'analytics-snapshot', 'check-upcoming-
       typicalMs: 1_000,
       maxMs: 10_000,
       input: z.strictObject({}),
-      run: async () => ({ total_executions: 10, successful_executions: 9, failed_executions: 1, inactive_rules: ['Silent'] }),
+      run: async () => ({
+        total_executions: 10,
+        successful_executions: 9,
+        failed_executions: 1,
+        inactive_rules: ['Silent'],
+      }),
     }) as unknown as DefinedJob,
 );
 
@@ -118,19 +128,26 @@ describe('without workers', () => {
     ['none', { as: null }],
     ['a wrong one', { bearer: 'no' }],
     ['one of the same length', { bearer: FUNCTIONS_API_KEY.replace(/.$/, '!') }],
-  ])('a key that is %s is 401 with the text Unauthorized, starts nothing and leaves evidence', async (_name, options) => {
-    const reply = await api.call('POST', PATH, options);
-    expect([reply.status, reply.text]).toEqual([401, 'Unauthorized']);
-    expect(reply.headers.get('access-control-allow-origin')).toBe('https://app.example.org');
-    const { rows } = await api.store.admin.query('SELECT (SELECT count(*)::int FROM ops.open_runs) AS runs, (SELECT sum(count)::int FROM ops.refusals) AS refusals');
-    expect(rows[0].runs).toBe(0);
-    expect(rows[0].refusals).toBeGreaterThan(0);
-  });
+  ])(
+    'a key that is %s is 401 with the text Unauthorized, starts nothing and leaves evidence',
+    async (_name, options) => {
+      const reply = await api.call('POST', PATH, options);
+      expect([reply.status, reply.text]).toEqual([401, 'Unauthorized']);
+      expect(reply.headers.get('access-control-allow-origin')).toBe('https://app.example.org');
+      const { rows } = await api.store.admin.query(
+        'SELECT (SELECT count(*)::int FROM ops.open_runs) AS runs, (SELECT sum(count)::int FROM ops.refusals) AS refusals',
+      );
+      expect(rows[0].runs).toBe(0);
+      expect(rows[0].refusals).toBeGreaterThan(0);
+    },
+  );
 
   test('OPTIONS needs no key', async () => {
     const reply = await api.call('OPTIONS', PATH, { as: null });
     expect([reply.status, reply.text]).toEqual([200, '']);
-    expect(reply.headers.get('access-control-allow-headers')).toBe('authorization, x-client-info, apikey, content-type');
+    expect(reply.headers.get('access-control-allow-headers')).toBe(
+      'authorization, x-client-info, apikey, content-type',
+    );
   });
 
   test('another method is 405; a body over 1 MB is 413', async () => {

@@ -99,7 +99,9 @@ export const workerEnvSchema = z.object({
   LITIGATION_APP_URL: z
     .url({ protocol: /^https?$/ })
     .optional()
-    .describe("Address of the firms' own application, which links in litigation mails lead to; default the API's port on this machine"),
+    .describe(
+      "Address of the firms' own application, which links in litigation mails lead to; default the API's port on this machine",
+    ),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')

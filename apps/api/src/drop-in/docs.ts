@@ -53,7 +53,11 @@ function cronPath({ job, sums }: DropIn, of: { readonly id: string; readonly tag
 
 /** The litigation system's, in its seed's two shapes. */
 function functionPaths(): Record<string, Record<string, unknown>> {
-  const call = { success: { type: 'boolean' }, job: { type: 'string' }, executedAt: { type: 'string', format: 'date-time' } };
+  const call = {
+    success: { type: 'boolean' },
+    job: { type: 'string' },
+    executedAt: { type: 'string', format: 'date-time' },
+  };
   const failed = { ...call, error: { type: 'string' }, errorDetails: { type: 'string' } };
   return Object.fromEntries(
     Object.entries(FUNCTIONS).map(([name, fields]) => {
@@ -69,14 +73,24 @@ function functionPaths(): Record<string, Record<string, unknown>> {
             operationId: `litigation-${name}`,
             tags: ['Litigation'],
             summary: `Run litigation.${name} for all firms and wait`,
-            description: 'Joins runs that are open, and waits for what they leave to follow-up runs. Any body is taken and ignored.',
+            description:
+              'Joins runs that are open, and waits for what they leave to follow-up runs. Any body is taken and ignored.',
             security: [{ functionsApiKey: [] }],
             responses: {
-              200: { description: 'All runs ended; item errors leave `success` true.', content: json({ type: 'object', properties: done }) },
-              202: { description: 'Still running: `results.tenants` has addresses of the runs.', content: json({ type: 'object', properties: done }) },
+              200: {
+                description: 'All runs ended; item errors leave `success` true.',
+                content: json({ type: 'object', properties: done }),
+              },
+              202: {
+                description: 'Still running: `results.tenants` has addresses of the runs.',
+                content: json({ type: 'object', properties: done }),
+              },
               401: { description: 'No or a wrong key: the text `Unauthorized`.' },
               500: { description: 'A run failed.', content: json({ type: 'object', properties: failed }) },
-              503: { description: 'Postgres is away; ask again after `Retry-After`.', content: json({ type: 'object', properties: failed }) },
+              503: {
+                description: 'Postgres is away; ask again after `Retry-After`.',
+                content: json({ type: 'object', properties: failed }),
+              },
             },
           },
         },

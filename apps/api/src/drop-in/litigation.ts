@@ -4,8 +4,8 @@ import type { Logger } from 'pino';
 import { actAs, bearerOf, unauthorized } from '../http/authenticate.ts';
 import type { CountWrong } from '../http/limits.ts';
 import { secondsOf } from '../http/prefer.ts';
-import { leaveEvidence, methodNotAllowed } from '../http/refuse.ts';
 import { toProblem } from '../http/problem.ts';
+import { leaveEvidence, methodNotAllowed } from '../http/refuse.ts';
 import { isSameSecret } from '../http/same-secret.ts';
 import { runUrl } from '../routes/run-answer.ts';
 import { drained } from './drained.ts';
@@ -66,7 +66,10 @@ async function isAllowed(deps: LitigationDeps, req: Request, res: Response): Pro
   const refusal = await deps.countWrong(req, res, unauthorized('Send FUNCTIONS_API_KEY as the bearer token.'));
   await leaveEvidence(deps.producer, deps.log, req, res, refusal);
   for (const [name, value] of Object.entries(refusal.headers)) res.setHeader(name, value);
-  res.status(refusal.status).type('text/plain').send(refusal.status === 401 ? 'Unauthorized' : 'Too Many Requests');
+  res
+    .status(refusal.status)
+    .type('text/plain')
+    .send(refusal.status === 401 ? 'Unauthorized' : 'Too Many Requests');
   return false;
 }
 
@@ -106,7 +109,10 @@ async function startAndAnswer(
     res.status(500).json(failure(name, executedAt, `${broken.length} of ${runs.length} runs failed`, details(broken)));
     return;
   }
-  const results = resultsOf(name, runs.map((run) => (run.result ?? {}) as Readonly<Record<string, unknown>>));
+  const results = resultsOf(
+    name,
+    runs.map((run) => (run.result ?? {}) as Readonly<Record<string, unknown>>),
+  );
   res.status(200).json({ success: true, job: name, executedAt: at, results, executionTime });
 }
 
@@ -119,7 +125,9 @@ const SHOWN = 10;
 function details(broken: readonly RunDetail[]): string {
   const told = broken
     .slice(0, SHOWN)
-    .map((run) => `${run.tenant ?? run.tenantId}: ${run.errorMessage ?? `the run was ${run.status}`} (${runUrl(run.id)})`);
+    .map(
+      (run) => `${run.tenant ?? run.tenantId}: ${run.errorMessage ?? `the run was ${run.status}`} (${runUrl(run.id)})`,
+    );
   return [...told, ...(broken.length > SHOWN ? [`and ${broken.length - SHOWN} more`] : [])].join('; ');
 }
 

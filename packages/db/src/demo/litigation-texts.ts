@@ -19,7 +19,13 @@ export const COURTS = [
   { code: 'GSTAT-AHM', name: 'GSTAT Ahmedabad', city: 'Ahmedabad', address: 'Paldi', forum: 'GSTAT' },
   { code: 'GSTAT-MUM', name: 'GSTAT Mumbai', city: 'Mumbai', address: 'Churchgate', forum: 'GSTAT' },
   { code: 'HC-GUJ', name: 'High Court of Gujarat', city: 'Ahmedabad', address: 'Sola', forum: 'High Court' },
-  { code: 'HC-KAR', name: 'High Court of Karnataka', city: 'Bengaluru', address: 'Ambedkar Veedhi', forum: 'High Court' },
+  {
+    code: 'HC-KAR',
+    name: 'High Court of Karnataka',
+    city: 'Bengaluru',
+    address: 'Ambedkar Veedhi',
+    forum: 'High Court',
+  },
   { code: 'AA-PUN', name: 'Appellate Authority Pune', city: 'Pune', address: null, forum: 'Appellate Authority' },
 ] as const;
 

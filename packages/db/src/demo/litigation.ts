@@ -94,11 +94,20 @@ async function insert({ client, tenantId }: Firm, table: string, rows: readonly 
 }
 
 async function insertOffice(firm: Firm, whatsapp: boolean): Promise<void> {
-  const checklists = { GSTAT: ['Vakalatnama', 'Paper book, indexed', 'Pre-deposit challan'], 'High Court': ['Writ petition, paginated', 'Impugned order, certified copy'] };
-  await insert(firm, 'firms', [{ whatsapp_enabled: whatsapp, preparation_checklists: checklists, created_at: firm.at(-900 * DAY_MS) }]);
+  const checklists = {
+    GSTAT: ['Vakalatnama', 'Paper book, indexed', 'Pre-deposit challan'],
+    'High Court': ['Writ petition, paginated', 'Impugned order, certified copy'],
+  };
+  await insert(firm, 'firms', [
+    { whatsapp_enabled: whatsapp, preparation_checklists: checklists, created_at: firm.at(-900 * DAY_MS) },
+  ]);
   const sealed = await firm.crypto.encryptAll(
     PEOPLE.flatMap(({ code, name, phone }, n) => {
-      const ref = (column: string) => ({ tenantId: firm.tenantId, place: `litigation.users.${column}`, row: firm.id('user', n) });
+      const ref = (column: string) => ({
+        tenantId: firm.tenantId,
+        place: `litigation.users.${column}`,
+        row: firm.id('user', n),
+      });
       return [
         { ref: ref('name_enc'), plain: name },
         { ref: ref('email_enc'), plain: `${code}@${firm.slug}.example` },
@@ -113,11 +122,20 @@ async function insertOffice(firm: Firm, whatsapp: boolean): Promise<void> {
       id: firm.id('user', n), code, role, active: true, name_enc: sealed[3 * n], email_enc: sealed[3 * n + 1], phone_enc: sealed[3 * n + 2], created_at: firm.at(-800 * DAY_MS),
     })), // biome-ignore format: a row
   );
-  await insert(firm, 'courts', COURTS.map((court, n) => ({ id: firm.id('court', n), ...court })));
+  await insert(
+    firm,
+    'courts',
+    COURTS.map((court, n) => ({ id: firm.id('court', n), ...court })),
+  );
   await insert(
     firm,
     'automation_rules',
-    RULES.map((rule, n) => ({ id: firm.id('rule', n), enabled: true, ...rule, created_at: firm.at(-(90 - n) * DAY_MS) })),
+    RULES.map((rule, n) => ({
+      id: firm.id('rule', n),
+      enabled: true,
+      ...rule,
+      created_at: firm.at(-(90 - n) * DAY_MS),
+    })),
   );
 }
 
@@ -173,8 +191,16 @@ async function insertHearings(firm: Firm): Promise<void> {
   const { random, options } = firm;
   const rows = Array.from({ length: options.hearings }, (_, n) => {
     // A tenth of them today and tomorrow, half of them past.
-    const ms = n % 10 === 0 ? random.between(1, 30) * HOUR_MS : (n % 2 === 0 ? 1 : -1) * random.between(2, 120) * DAY_MS;
-    const status = ms > 0 ? 'Scheduled' : random.weighted([['Completed', 8], ['Adjourned', 3], ['Cancelled', 1]] as const);
+    const ms =
+      n % 10 === 0 ? random.between(1, 30) * HOUR_MS : (n % 2 === 0 ? 1 : -1) * random.between(2, 120) * DAY_MS;
+    const status =
+      ms > 0
+        ? 'Scheduled'
+        : random.weighted([
+            ['Completed', 8],
+            ['Adjourned', 3],
+            ['Cancelled', 1],
+          ] as const);
     return {
       id: firm.id('hearing', n),
       case_id: firm.id('case', random.between(0, options.cases - 1)),

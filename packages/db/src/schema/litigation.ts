@@ -52,7 +52,10 @@ export const users = litigationSchema.table(
     phoneEnc: text('phone_enc'),
     createdAt: createdAt(),
   },
-  (table) => [primaryKey({ columns: [table.tenantId, table.id] }), unique('users_code_key').on(table.tenantId, table.code)],
+  (table) => [
+    primaryKey({ columns: [table.tenantId, table.id] }),
+    unique('users_code_key').on(table.tenantId, table.code),
+  ],
 );
 
 export const notificationPreferences = litigationSchema.table(
@@ -86,7 +89,10 @@ export const courts = litigationSchema.table(
     address: text('address'),
     forum: text('forum').notNull(),
   },
-  (table) => [primaryKey({ columns: [table.tenantId, table.id] }), unique('courts_code_key').on(table.tenantId, table.code)],
+  (table) => [
+    primaryKey({ columns: [table.tenantId, table.id] }),
+    unique('courts_code_key').on(table.tenantId, table.code),
+  ],
 );
 
 /** `assignedTo` is the advocate. */

@@ -62,7 +62,11 @@ export const analyticsSnapshot = defineJob({
         measured,
         rows.map((row) => row.metrics),
       );
-      const value = { ...measured, anomaly_detected: found.length > 0, ...(found.length > 0 ? { anomalies: found } : {}) };
+      const value = {
+        ...measured,
+        anomaly_detected: found.length > 0,
+        ...(found.length > 0 ? { anomalies: found } : {}),
+      };
       const stored = await client.query<{ created: boolean }>(STORE, [ctx.tenant.id, METRIC_TYPE, day, value]);
       return { metrics: measured, anomalies: found, created: stored.rows };
     });

@@ -57,7 +57,12 @@ describe('overdue', () => {
     await task({ due_date: hours(-5), status: 'Cancelled' });
     expect(await pass()).toMatchObject({ expected: 1, processed: 1, changed: 1, tally: { overdueTasks: 1 } });
     expect(await events()).toEqual([
-      { type: 'task_overdue', entity: late, payload: { task_id: late, case_id: caseId, days_overdue: 0, priority: 'low' }, done: true },
+      {
+        type: 'task_overdue',
+        entity: late,
+        payload: { task_id: late, case_id: caseId, days_overdue: 0, priority: 'low' },
+        done: true,
+      },
     ]);
     expect([(await taskRow(late)).overdue_at, (await taskRow(edge)).overdue_at]).toEqual([new Date(NOW), null]);
     expect(await pass(minutes(1))).toMatchObject({ processed: 1, tally: { overdueTasks: 1 } });
@@ -81,11 +86,15 @@ describe('overdue', () => {
       `SELECT (payload ->> 'days_overdue')::int AS days FROM litigation.events WHERE tenant_id = $1 AND type = 'task_overdue' ORDER BY 1`,
     );
     // 23:30 on 28 February to 00:30 on 27 March; 23:30 on 25 March to the same, over the night that lacks an hour.
-    expect(rows.map((row) => row.days)).toEqual([28, 2]. sort((a, b) => a - b));
+    expect(rows.map((row) => row.days)).toEqual([28, 2].sort((a, b) => a - b));
   });
 
   test('completing, cancelling or moving the due date clears the flag and arms it again', async () => {
-    const [completed, cancelled, moved] = [await task({ due_date: hours(-2) }), await task({ due_date: hours(-2) }), await task({ due_date: hours(-2) })];
+    const [completed, cancelled, moved] = [
+      await task({ due_date: hours(-2) }),
+      await task({ due_date: hours(-2) }),
+      await task({ due_date: hours(-2) }),
+    ];
     await pass();
     await set(completed, `status = 'Completed'`);
     await set(cancelled, `status = 'Cancelled'`);
@@ -105,7 +114,12 @@ describe('SLA', () => {
     const over = await task({ priority: 'critical', created_at: hours(-4.01) });
     await task({ priority: 'critical', created_at: hours(-4) });
     await task({ priority: 'high', created_at: hours(-24) });
-    const completed = await task({ priority: 'high', created_at: hours(-100), status: 'Completed', closed_at: hours(-75.5) });
+    const completed = await task({
+      priority: 'high',
+      created_at: hours(-100),
+      status: 'Completed',
+      closed_at: hours(-75.5),
+    });
     await task({ priority: 'high', created_at: hours(-100), status: 'Completed', closed_at: hours(-76) });
     await task({ priority: 'low', created_at: hours(-169), status: 'Cancelled' });
     expect(await pass()).toMatchObject({ tally: { slaViolations: 2, overdueTasks: 0 } });
@@ -137,12 +151,21 @@ describe('automation rules', () => {
     const admin = await firm.user('admin', { role: 'admin' });
     const id = await task({ due_date: hours(-30), assigned_to: owner });
     await rule('Escalate', 'task_overdue', [
-      { type: 'notify', to: ['assignee', 'admins'], subject: 'Late: {{title}}', message: '{{title}} is {{days_overdue}} days late' },
+      {
+        type: 'notify',
+        to: ['assignee', 'admins'],
+        subject: 'Late: {{title}}',
+        message: '{{title}} is {{days_overdue}} days late',
+      },
       { type: 'set_priority', priority: 'high' },
       { type: 'create_task', title: 'Chase {{title}}', due_in_hours: 4 },
       { type: 'webhook', url: 'https://hooks.example.com/x' },
     ]);
-    await rule('Only criticals', 'task_overdue', [{ type: 'set_priority', priority: 'low' }], { field: 'priority', op: 'eq', value: 'critical' });
+    await rule('Only criticals', 'task_overdue', [{ type: 'set_priority', priority: 'low' }], {
+      field: 'priority',
+      op: 'eq',
+      value: 'critical',
+    });
     const done = await pass();
     expect(done.tally).toMatchObject({ overdueTasks: 1, rulesTriggered: 1, 'task:automation': 1, messages: 3 });
     expect(done.messages.map(({ channel, to, userKey, data }) => [channel, to, userKey, data.subject])).toEqual(
@@ -155,9 +178,13 @@ describe('automation rules', () => {
     expect(new Set(done.messages.map(({ dedupeKey }) => dedupeKey)).size).toBe(3);
     expect(await taskRow(id)).toMatchObject({ priority: 'high' });
     expect(
-      await firm.rows(`SELECT title, due_date, assigned_to, automation_depth FROM litigation.tasks WHERE created_by_rule IS NOT NULL AND tenant_id = $1`),
+      await firm.rows(
+        `SELECT title, due_date, assigned_to, automation_depth FROM litigation.tasks WHERE created_by_rule IS NOT NULL AND tenant_id = $1`,
+      ),
     ).toEqual([{ title: 'Chase Reply', due_date: hours(4), assigned_to: owner, automation_depth: 1 }]);
-    expect(await logs()).toMatchObject([{ rule_name: 'Escalate', trigger_event: 'task_overdue', status: 'success', error_message: null }]);
+    expect(await logs()).toMatchObject([
+      { rule_name: 'Escalate', trigger_event: 'task_overdue', status: 'success', error_message: null },
+    ]);
     expect(await pass()).toMatchObject({ processed: 0, messages: [] });
   });
 
@@ -175,17 +202,26 @@ describe('automation rules', () => {
   test('a recipient whose address cannot be read fails that rule alone', async () => {
     await firm.rows(`UPDATE litigation.users SET email_enc = 'ns1.x.y.z' WHERE id = $1`, [owner]);
     await task({ due_date: hours(-1) });
-    await rule('Tell', 'task_overdue', [{ type: 'notify', to: ['owner'], message: 'x' }, { type: 'set_priority', priority: 'critical' }]);
+    await rule('Tell', 'task_overdue', [
+      { type: 'notify', to: ['owner'], message: 'x' },
+      { type: 'set_priority', priority: 'critical' },
+    ]);
     expect(await pass()).toMatchObject({ processed: 2, messages: [] });
-    expect(await logs()).toMatchObject([{ rule_name: 'Tell', status: 'failed', error_message: expect.stringContaining('litigation.users.email_enc') }]);
-    expect((await firm.rows(`SELECT FROM litigation.tasks WHERE tenant_id = $1 AND priority = 'critical'`)).length).toBe(0);
+    expect(await logs()).toMatchObject([
+      { rule_name: 'Tell', status: 'failed', error_message: expect.stringContaining('litigation.users.email_enc') },
+    ]);
+    expect(
+      (await firm.rows(`SELECT FROM litigation.tasks WHERE tenant_id = $1 AND priority = 'critical'`)).length,
+    ).toBe(0);
   });
 
   test('rules that make tasks out of their own tasks end', async () => {
     await task({ due_date: hours(-1) });
     await rule('Again', 'task_overdue', [{ type: 'create_task', title: 'Again', due_in_hours: 1 }]);
     for (let round = 0; round < MAX_AUTOMATION_DEPTH + 3; round++) await pass(hours(round * 2));
-    const rows = await firm.rows<{ depth: number }>('SELECT automation_depth AS depth FROM litigation.tasks WHERE tenant_id = $1 ORDER BY 1');
+    const rows = await firm.rows<{ depth: number }>(
+      'SELECT automation_depth AS depth FROM litigation.tasks WHERE tenant_id = $1 ORDER BY 1',
+    );
     expect(rows.map((row) => row.depth)).toEqual([0, 1, 2, 3]);
     expect((await logs()).filter(({ status }) => status === 'failed')).toHaveLength(1);
   });
@@ -198,7 +234,9 @@ describe('automation rules', () => {
     await firm.rows('UPDATE litigation.automation_rules SET enabled = false WHERE id = $1', [off]);
     await rule('Tell', 'task_overdue', [{ type: 'notify', to: ['owner', 'assignee'], message: 'x' }]);
     expect((await pass()).messages).toEqual([]);
-    expect(await logs()).toMatchObject([{ rule_name: 'Tell', status: 'success', actions_executed: [{ recipients: 1 }] }]);
+    expect(await logs()).toMatchObject([
+      { rule_name: 'Tell', status: 'success', actions_executed: [{ recipients: 1 }] },
+    ]);
   });
 });
 
@@ -210,17 +248,25 @@ describe('with workers', () => {
     const ids: string[] = [];
     for (let i = 0; i < 9; i++) ids.push(await task({ due_date: '2026-01-01T00:00:00Z', created_at: new Date() }));
     await firm.rows(
-      `CREATE FUNCTION litigation.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'sealed' USING ERRCODE = '23514'; END $$`, [],
+      `CREATE FUNCTION litigation.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'sealed' USING ERRCODE = '23514'; END $$`,
+      [],
     );
     await firm.rows(
-      `CREATE TRIGGER refuse BEFORE UPDATE ON litigation.tasks FOR EACH ROW WHEN (OLD.id = '${ids[4]}') EXECUTE FUNCTION litigation.refuse()`, [],
+      `CREATE TRIGGER refuse BEFORE UPDATE ON litigation.tasks FOR EACH ROW WHEN (OLD.id = '${ids[4]}') EXECUTE FUNCTION litigation.refuse()`,
+      [],
     );
     const ended = await run();
     expect(ended).toMatchObject({
       status: 'completed_with_item_errors',
       processed: 9,
       failedItems: 1,
-      result: { overdueTasks: 8, slaViolations: 0, rulesTriggered: 0, errors: [{ item: `0/${ids[4]}` }], duration: expect.any(Number) },
+      result: {
+        overdueTasks: 8,
+        slaViolations: 0,
+        rulesTriggered: 0,
+        errors: [{ item: `0/${ids[4]}` }],
+        duration: expect.any(Number),
+      },
     });
     await firm.rows('DROP TRIGGER refuse ON litigation.tasks', []);
     expect(await run()).toMatchObject({ status: 'completed', result: { overdueTasks: 1 } });
@@ -238,7 +284,11 @@ describe('with workers', () => {
       'test',
     );
     const { waitWithFollowUps } = await import('@nightshift/engine/accept');
-    const all = await waitWithFollowUps(engine.producer, started.runs.map((one) => one.runId), { timeoutMs: 40_000 });
+    const all = await waitWithFollowUps(
+      engine.producer,
+      started.runs.map((one) => one.runId),
+      { timeoutMs: 40_000 },
+    );
     expect([...all.ended.values()]).toEqual(['completed', 'completed', 'completed']);
     const perRun = await firm.rows<{ n: number }>(
       `SELECT count(*)::int AS n FROM ops.notifications WHERE tenant_id = $1 GROUP BY run_id ORDER BY 1`,

@@ -4,7 +4,10 @@ import { NightshiftError, type SweepContext, type TenantRef } from '@nightshift/
 export function firmOf(ctx: Pick<SweepContext<unknown>, 'tenants'>): TenantRef {
   const [firm] = ctx.tenants;
   if (firm === undefined) {
-    throw new NightshiftError('missing-tenant', 'a litigation job runs for one firm, got none: start it with its tenant');
+    throw new NightshiftError(
+      'missing-tenant',
+      'a litigation job runs for one firm, got none: start it with its tenant',
+    );
   }
   return firm;
 }

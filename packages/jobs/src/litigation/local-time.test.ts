@@ -4,7 +4,10 @@ import { calendarDay, clockTime, spokenTime } from './local-time.ts';
 test('times are the firm’s', () => {
   const at = new Date('2026-11-23T05:00:00Z');
   expect([calendarDay(at, 'Asia/Kolkata'), clockTime(at, 'Asia/Kolkata')]).toEqual(['Mon, 23 Nov 2026', '10:30 AM']);
-  expect([calendarDay(at, 'America/Los_Angeles'), clockTime(at, 'America/Los_Angeles')]).toEqual(['Sun, 22 Nov 2026', '9:00 PM']);
+  expect([calendarDay(at, 'America/Los_Angeles'), clockTime(at, 'America/Los_Angeles')]).toEqual([
+    'Sun, 22 Nov 2026',
+    '9:00 PM',
+  ]);
 });
 
 test.each([

@@ -1,5 +1,11 @@
 import { expect, test } from 'vitest';
-import { MAX_AUTOMATION_DEPTH, MESSAGES_A_RUN, planExecutions, type RuleSubject, type StoredRule } from './plan-rules.ts';
+import {
+  MAX_AUTOMATION_DEPTH,
+  MESSAGES_A_RUN,
+  planExecutions,
+  type RuleSubject,
+  type StoredRule,
+} from './plan-rules.ts';
 
 const subject = (more: Partial<RuleSubject> = {}): RuleSubject => ({
   seq: '1',
@@ -24,7 +30,9 @@ test('rules of other events and rules whose conditions are not met do nothing an
 
 test('one message a person though two roles name them; texts are filled', () => {
   const [execution] = planExecutions(subject(), [
-    rule([{ type: 'notify', to: ['assignee', 'advocate', 'owner'], subject: '{{title}}', message: '{{days_overdue}} days' }]),
+    rule([
+      { type: 'notify', to: ['assignee', 'advocate', 'owner'], subject: '{{title}}', message: '{{days_overdue}} days' },
+    ]),
   ]);
   expect(execution?.messages).toEqual([
     { channel: 'email', userId: 'ann', subject: 'Reply to ASMT-10', text: '2 days' },
@@ -42,7 +50,10 @@ test('a rule whose one action cannot be does none of them, and the others go on'
   ]);
   expect(executions).toMatchObject([
     { error: 'RuleActionError: set_priority: a hearing has no priority', tasks: [], actions: [] },
-    { error: null, tasks: [{ title: 'Prepare Reply to ASMT-10', assignedTo: 'bob', caseId: 'case-1', dueInHours: 2, depth: 1 }] },
+    {
+      error: null,
+      tasks: [{ title: 'Prepare Reply to ASMT-10', assignedTo: 'bob', caseId: 'case-1', dueInHours: 2, depth: 1 }],
+    },
   ]);
 });
 
@@ -58,10 +69,18 @@ test('what one event asks for fits into one run', () => {
   const admins = Array.from({ length: MESSAGES_A_RUN }, (_, i) => `admin-${i}`);
   const tell = rule([{ type: 'notify', to: ['admins'], message: 'x' }]);
   const people = { ...subject().people, admins };
-  const executions = planExecutions(subject({ people }), [tell, rule([{ type: 'notify', to: ['owner'], message: 'x' }])]);
-  expect(executions.map((one) => [one.messages.length, one.error === null])).toEqual([[MESSAGES_A_RUN, true], [0, false]]);
+  const executions = planExecutions(subject({ people }), [
+    tell,
+    rule([{ type: 'notify', to: ['owner'], message: 'x' }]),
+  ]);
+  expect(executions.map((one) => [one.messages.length, one.error === null])).toEqual([
+    [MESSAGES_A_RUN, true],
+    [0, false],
+  ]);
 });
 
 test('a stored rule that is none is an execution that failed, with what is wrong', () => {
-  expect(planExecutions(subject(), [rule([{ type: 'nothing' }])])).toMatchObject([{ error: expect.stringContaining('InvalidRuleError') }]);
+  expect(planExecutions(subject(), [rule([{ type: 'nothing' }])])).toMatchObject([
+    { error: expect.stringContaining('InvalidRuleError') },
+  ]);
 });

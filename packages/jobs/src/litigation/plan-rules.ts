@@ -1,4 +1,12 @@
-import { type EventType, type Facts, fill, matches, parseRule, type RuleRecipient } from './rule-language.ts';
+import {
+  type EventType,
+  type Facts,
+  fill,
+  matches,
+  parseRule,
+  type Rule,
+  type RuleRecipient,
+} from './rule-language.ts';
 
 /** Rules that make tasks out of tasks that rules made: this often, then no more. */
 export const MAX_AUTOMATION_DEPTH = 3;
@@ -82,7 +90,7 @@ export function planExecutions(subject: RuleSubject, rules: readonly StoredRule[
 function planOne(subject: RuleSubject, stored: StoredRule, room: number): Execution | null {
   const nothing = { rule: stored, subject, messages: [], priority: null, tasks: [], actions: [], error: null };
   try {
-    const rule = parseRule(subject.type, stored);
+    const rule = parsed(stored);
     if (!matches(rule.conditions, subject.facts)) return null;
     const facts = { ...subject.facts, event: subject.type, rule: stored.name };
     const messages: PlannedMessage[] = [];
@@ -123,6 +131,17 @@ function planOne(subject: RuleSubject, stored: StoredRule, room: number): Execut
   } catch (error) {
     return { ...nothing, error: error instanceof Error ? `${error.name}: ${error.message}` : 'unknown' };
   }
+}
+
+/** A thousand events of a batch meet the same rows: each is parsed once. */
+const rules = new WeakMap<StoredRule, Rule>();
+
+function parsed(stored: StoredRule): Rule {
+  const known = rules.get(stored);
+  if (known !== undefined) return known;
+  const rule = parseRule(stored.triggerEvent, stored);
+  rules.set(stored, rule);
+  return rule;
 }
 
 function newTask(

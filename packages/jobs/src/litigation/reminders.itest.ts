@@ -26,23 +26,43 @@ beforeEach(async () => {
   firm = await testFirm(engine, `firm-${made++}`);
   owner = await firm.user('owner', { phone: '+919800000001' });
   advocate = await firm.user('advocate');
-  caseId = await firm.insert('cases', { case_number: '2024-0123', title: 'GST Appeal', owner_id: owner, assigned_to: advocate });
-  court = await firm.insert('courts', { code: 'A', name: 'GSTAT', city: 'Ahmedabad', address: 'Law Garden', forum: 'Tribunal' });
+  caseId = await firm.insert('cases', {
+    case_number: '2024-0123',
+    title: 'GST Appeal',
+    owner_id: owner,
+    assigned_to: advocate,
+  });
+  court = await firm.insert('courts', {
+    code: 'A',
+    name: 'GSTAT',
+    city: 'Ahmedabad',
+    address: 'Law Garden',
+    forum: 'Tribunal',
+  });
 });
 
 const hearing = (at: Date | string, more: object = {}) =>
   firm.insert('hearings', { case_id: caseId, court_id: court, hearing_date: at, ...more });
 const task = (more: object) => firm.insert('tasks', { title: 'Reply', case_id: caseId, created_at: NOW, ...more });
-const set = (table: string, id: string, change: string) => firm.rows(`UPDATE litigation.${table} SET ${change} WHERE id = $1`, [id]);
+const set = (table: string, id: string, change: string) =>
+  firm.rows(`UPDATE litigation.${table} SET ${change} WHERE id = $1`, [id]);
 
 describe('hearing reminders', () => {
   const pass = (now: string | Date = NOW) => firm.pass(sendHearingReminders, now);
 
   test('owner and advocate of a hearing today or tomorrow get one mail each, with what they need', async () => {
-    await firm.rows(`UPDATE litigation.firms SET preparation_checklists = '{"Tribunal": ["Vakalatnama", "Paper book"]}' WHERE tenant_id = $1`);
+    await firm.rows(
+      `UPDATE litigation.firms SET preparation_checklists = '{"Tribunal": ["Vakalatnama", "Paper book"]}' WHERE tenant_id = $1`,
+    );
     const id = await hearing('2026-11-23T05:00:00Z');
     const done = await pass();
-    expect(done).toMatchObject({ expected: 1, processed: 1, changed: 2, tally: { emails: 2, whatsapps: 0 }, followUps: [] });
+    expect(done).toMatchObject({
+      expected: 1,
+      processed: 1,
+      changed: 2,
+      tally: { emails: 2, whatsapps: 0 },
+      followUps: [],
+    });
     expect(done.messages.map(({ to }) => to).sort()).toEqual(['advocate@example.in', 'owner@example.in']);
     expect(done.messages[0]).toMatchObject({
       template: 'litigation.hearing-reminder',
@@ -90,7 +110,9 @@ describe('hearing reminders', () => {
       return (await pass()).messages.map(({ data }) => [data.rescheduled, data.court, data.time]);
     };
     expect(await after(`status = 'Scheduled'`)).toEqual([]);
-    expect(await after(`hearing_date = '${hours(26).toISOString()}'`)).toEqual(Array(2).fill([true, 'GSTAT', '11:00 AM']));
+    expect(await after(`hearing_date = '${hours(26).toISOString()}'`)).toEqual(
+      Array(2).fill([true, 'GSTAT', '11:00 AM']),
+    );
     expect(await after(`court_id = '${other}'`)).toEqual(Array(2).fill([true, 'High Court', '11:00 AM']));
     expect(await after(`court_id = '${court}'`)).toEqual(Array(2).fill([true, 'GSTAT', '11:00 AM']));
     const keys = await firm.rows(`SELECT DISTINCT revision FROM litigation.hearing_reminders WHERE tenant_id = $1`);
@@ -120,33 +142,52 @@ describe('hearing reminders', () => {
       [firm.id, caseId, court],
     );
     const start = async () => {
-      const started = await engine.producer.start({ kind: 'manual', job: 'litigation.send-hearing-reminders', tenants: [firm.slug] }, 'test');
-      return waitWithFollowUps(engine.producer, started.runs.map((run) => run.runId), { timeoutMs: 40_000 });
+      const started = await engine.producer.start(
+        { kind: 'manual', job: 'litigation.send-hearing-reminders', tenants: [firm.slug] },
+        'test',
+      );
+      return waitWithFollowUps(
+        engine.producer,
+        started.runs.map((run) => run.runId),
+        { timeoutMs: 40_000 },
+      );
     };
     const { ids, ended } = await start();
     expect([...ended.values()].every((status) => status === 'completed')).toBe(true);
-    const perRun = await firm.rows<{ n: number }>(`SELECT count(*)::int AS n FROM ops.notifications WHERE tenant_id = $1 GROUP BY run_id`);
+    const perRun = await firm.rows<{ n: number }>(
+      `SELECT count(*)::int AS n FROM ops.notifications WHERE tenant_id = $1 GROUP BY run_id`,
+    );
     expect(ids.length).toBeGreaterThanOrEqual(5);
     expect(perRun.length).toBe(5);
     expect(perRun.every(({ n }) => n <= 100)).toBe(true);
     expect(perRun.reduce((sum, { n }) => sum + n, 0)).toBe(500);
     expect(await firm.rows(`SELECT FROM ops.alerts WHERE tenant_id = $1`)).toEqual([]);
     await start();
-    expect(await firm.rows(`SELECT count(*)::int AS n FROM ops.notifications WHERE tenant_id = $1`)).toEqual([{ n: 500 }]);
+    expect(await firm.rows(`SELECT count(*)::int AS n FROM ops.notifications WHERE tenant_id = $1`)).toEqual([
+      { n: 500 },
+    ]);
   });
 
   test('one recipient who cannot be read is an item error; the other hearings are told, also in follow-up runs', async () => {
     const sealed = await firm.user('sealed');
     await firm.rows(`UPDATE litigation.users SET email_enc = 'ns1.a.b.c' WHERE id = $1`, [sealed]);
     const theirs = await firm.insert('cases', { case_number: '3', title: 'z', owner_id: sealed });
-    const bad = await firm.insert('hearings', { case_id: theirs, court_id: court, hearing_date: new Date(Date.now() + 3_600_000) });
+    const bad = await firm.insert('hearings', {
+      case_id: theirs,
+      court_id: court,
+      hearing_date: new Date(Date.now() + 3_600_000),
+    });
     await hearing(new Date(Date.now() + 7_200_000));
     const ended = await runJob(engine, { job: 'litigation.send-hearing-reminders', tenant: firm.slug, input: {} });
     expect(ended).toMatchObject({
       status: 'completed_with_item_errors',
       processed: 2,
       failedItems: 1,
-      result: { hearingsProcessed: 2, emailsCreated: 2, errors: [{ item: expect.stringContaining(bad), error: expect.stringContaining('DecryptionError') }] },
+      result: {
+        hearingsProcessed: 2,
+        emailsCreated: 2,
+        errors: [{ item: expect.stringContaining(bad), error: expect.stringContaining('DecryptionError') }],
+      },
     });
     expect(JSON.stringify(ended)).not.toContain('example.in');
   });
@@ -156,7 +197,13 @@ describe('upcoming deadlines', () => {
   const pass = (now: string | Date = NOW) => firm.pass(checkUpcomingDeadlines, now);
 
   test('one message a user and day, hearings and urgent tasks first; none for what is done', async () => {
-    const late = await task({ title: 'Submit Reply to ASMT-10 Notice', due_date: '2026-11-22T11:30:00Z', priority: 'critical', statutory: true, assigned_to: advocate });
+    const late = await task({
+      title: 'Submit Reply to ASMT-10 Notice',
+      due_date: '2026-11-22T11:30:00Z',
+      priority: 'critical',
+      statutory: true,
+      assigned_to: advocate,
+    });
     await task({ title: 'Prepare documents', due_date: '2026-11-22T08:30:00Z', priority: 'medium' });
     await task({ title: 'Done', due_date: hours(1), status: 'Completed' });
     const heard = await hearing('2026-11-23T03:00:00Z');
@@ -165,10 +212,16 @@ describe('upcoming deadlines', () => {
     const byUser = new Map(done.messages.map(({ userKey, data }) => [userKey, data]));
     const line = (kind: string, title: string, when: string) => expect.objectContaining({ kind, title, when });
     expect(byUser.get(advocate)).toMatchObject({
-      high: [line('Task', 'Submit Reply to ASMT-10 Notice', 'Today 5:00 PM'), line('Hearing', '2024-0123 GST Appeal', 'Tomorrow 8:30 AM')],
+      high: [
+        line('Task', 'Submit Reply to ASMT-10 Notice', 'Today 5:00 PM'),
+        line('Hearing', '2024-0123 GST Appeal', 'Tomorrow 8:30 AM'),
+      ],
       normal: [],
     });
-    expect(byUser.get(owner)).toMatchObject({ high: [line('Hearing', '2024-0123 GST Appeal', 'Tomorrow 8:30 AM')], normal: [line('Task', 'Prepare documents', 'Today 2:00 PM')] });
+    expect(byUser.get(owner)).toMatchObject({
+      high: [line('Hearing', '2024-0123 GST Appeal', 'Tomorrow 8:30 AM')],
+      normal: [line('Task', 'Prepare documents', 'Today 2:00 PM')],
+    });
     expect(JSON.stringify(byUser.get(advocate))).toContain(`/tasks/${late}/complete`);
     expect(JSON.stringify(byUser.get(advocate))).not.toContain(`/tasks/${late}/reschedule`);
     expect(JSON.stringify(byUser.get(advocate))).toContain(`/hearings/${heard}/reschedule`);
@@ -195,7 +248,9 @@ describe('upcoming deadlines', () => {
     expect(done.messages.map(({ data }) => data.text)).toContain('Reply in 2.5 h');
     await set('tasks', id, `due_date = '${hours(2).toISOString()}'`);
     expect((await pass()).tally).toMatchObject({ tasks: 1, rulesTriggered: 1 });
-    expect(await firm.rows(`SELECT DISTINCT type FROM litigation.events WHERE tenant_id = $1`)).toEqual([{ type: 'deadline_approaching' }]);
+    expect(await firm.rows(`SELECT DISTINCT type FROM litigation.events WHERE tenant_id = $1`)).toEqual([
+      { type: 'deadline_approaching' },
+    ]);
   });
 
   test('130 users are written to in runs of at most 100, each once', async () => {
@@ -203,10 +258,19 @@ describe('upcoming deadlines', () => {
       const user = await firm.user(`u${i}`);
       await task({ due_date: new Date(Date.now() + 3_600_000), assigned_to: user });
     }
-    const started = await engine.producer.start({ kind: 'manual', job: 'litigation.check-upcoming-deadlines', tenants: [firm.slug] }, 'test');
-    const { ended } = await waitWithFollowUps(engine.producer, started.runs.map((run) => run.runId), { timeoutMs: 40_000 });
+    const started = await engine.producer.start(
+      { kind: 'manual', job: 'litigation.check-upcoming-deadlines', tenants: [firm.slug] },
+      'test',
+    );
+    const { ended } = await waitWithFollowUps(
+      engine.producer,
+      started.runs.map((run) => run.runId),
+      { timeoutMs: 40_000 },
+    );
     expect([...ended.values()]).toEqual(['completed', 'completed']);
-    const perRun = await firm.rows<{ n: number }>(`SELECT count(*)::int AS n FROM ops.notifications WHERE tenant_id = $1 GROUP BY run_id ORDER BY 1`);
+    const perRun = await firm.rows<{ n: number }>(
+      `SELECT count(*)::int AS n FROM ops.notifications WHERE tenant_id = $1 GROUP BY run_id ORDER BY 1`,
+    );
     expect(perRun).toEqual([{ n: 30 }, { n: 100 }]);
   });
 });

@@ -20,7 +20,8 @@ beforeEach(async () => {
   caseId = await firm.insert('cases', { case_number: '1', title: 'Appeal', owner_id: owner });
 });
 
-const run = (job: string, options = {}) => runJob(engine, { job: `litigation.${job}`, tenant: firm.slug, input: {}, options });
+const run = (job: string, options = {}) =>
+  runJob(engine, { job: `litigation.${job}`, tenant: firm.slug, input: {}, options });
 const ago = (hours: number) => new Date(Date.now() - hours * 3_600_000);
 
 describe('analytics snapshot', () => {
@@ -28,11 +29,22 @@ describe('analytics snapshot', () => {
     firm.rows<{ day: string; type: string; value: Record<string, unknown> }>(
       `SELECT snapshot_date::text AS day, metric_type AS type, metric_value AS value FROM litigation.analytics_snapshots WHERE tenant_id = $1 ORDER BY 1`,
     );
-  const today = async () => (await firm.rows<{ day: string }>(`SELECT (now() AT TIME ZONE 'Asia/Kolkata')::date::text AS day`, []))[0]?.day ?? '';
+  const today = async () =>
+    (await firm.rows<{ day: string }>(`SELECT (now() AT TIME ZONE 'Asia/Kolkata')::date::text AS day`, []))[0]?.day ??
+    '';
 
   test('the seed’s metrics, on the firm’s date; null on 0/0; run twice it is one and the same', async () => {
-    expect(await run('analytics-snapshot')).toMatchObject({ status: 'completed', result: { snapshotsCreated: 1, duration: expect.any(Number), errors: [] } });
-    const empty = { task_completion_rate: null, sla_compliance_rate: null, hearing_attendance_rate: null, document_count: 0, overdue_tasks: 0 };
+    expect(await run('analytics-snapshot')).toMatchObject({
+      status: 'completed',
+      result: { snapshotsCreated: 1, duration: expect.any(Number), errors: [] },
+    });
+    const empty = {
+      task_completion_rate: null,
+      sla_compliance_rate: null,
+      hearing_attendance_rate: null,
+      document_count: 0,
+      overdue_tasks: 0,
+    };
     expect(await snapshots()).toEqual([
       { day: await today(), type: 'daily_snapshot', value: { case_count: 1, ...empty, anomaly_detected: false } },
     ]);
@@ -43,12 +55,14 @@ describe('analytics snapshot', () => {
   test('rates are of all tasks, and of past hearings that took place', async () => {
     const court = await firm.insert('courts', { code: 'A', name: 'GSTAT', city: 'x', forum: 'x' });
     await firm.insert('cases', { case_number: '2', title: 'Closed', owner_id: owner, status: 'Closed' });
-    const task = (more: object) => firm.insert('tasks', { title: 't', priority: 'critical', created_at: ago(10), ...more });
+    const task = (more: object) =>
+      firm.insert('tasks', { title: 't', priority: 'critical', created_at: ago(10), ...more });
     await task({ status: 'Completed', closed_at: ago(7) });
     await task({ status: 'Completed', closed_at: ago(1) });
     await task({ due_date: ago(1) });
     await task({ created_at: ago(1), due_date: ago(-1) });
-    const hearing = (hours: number, more: object) => firm.insert('hearings', { case_id: caseId, court_id: court, hearing_date: ago(hours), ...more });
+    const hearing = (hours: number, more: object) =>
+      firm.insert('hearings', { case_id: caseId, court_id: court, hearing_date: ago(hours), ...more });
     await hearing(5, { status: 'Completed', attended: true });
     await hearing(6, { status: 'Completed', attended: false });
     await hearing(7, { status: 'Scheduled' });
@@ -71,7 +85,10 @@ describe('analytics snapshot', () => {
     for (const days of [1, 2, 7]) await before(days, { case_count: 2, overdue_tasks: 0, document_count: 0 });
     for (const days of [8, 9]) await before(days, { case_count: 1 });
     const ended = await run('analytics-snapshot');
-    expect(ended.result).toMatchObject({ anomaly_detected: true, anomalies: [{ metric: 'case_count', value: 1, average: 2, deviation: -0.5 }] });
+    expect(ended.result).toMatchObject({
+      anomaly_detected: true,
+      anomalies: [{ metric: 'case_count', value: 1, average: 2, deviation: -0.5 }],
+    });
     expect((await snapshots()).at(-1)?.value).toMatchObject({ anomaly_detected: true });
     expect(await run('analytics-snapshot', { dryRun: true })).toMatchObject({ status: 'completed' });
   });
@@ -79,8 +96,15 @@ describe('analytics snapshot', () => {
 
 describe('automation health check', () => {
   const rule = (name: string, madeAt: Date, enabled = true) =>
-    firm.insert('automation_rules', { name, trigger_event: 'task_overdue', actions: '[]', enabled, created_at: madeAt });
-  const log = (ruleId: string, status: string, at: Date) => firm.insert('automation_logs', { rule_id: ruleId, status, executed_at: at });
+    firm.insert('automation_rules', {
+      name,
+      trigger_event: 'task_overdue',
+      actions: '[]',
+      enabled,
+      created_at: madeAt,
+    });
+  const log = (ruleId: string, status: string, at: Date) =>
+    firm.insert('automation_logs', { rule_id: ruleId, status, executed_at: at });
 
   test('the seed’s metrics of enabled rules over 24 hours, told to the admins once a day', async () => {
     const bad = await rule('Bad', ago(500));
@@ -106,7 +130,9 @@ describe('automation health check', () => {
   });
 
   test('without rules nothing is wrong and nobody is told', async () => {
-    expect(await run('automation-health-check')).toMatchObject({ result: { total_executions: 0, success_rate: 1, alerts: 0 } });
+    expect(await run('automation-health-check')).toMatchObject({
+      result: { total_executions: 0, success_rate: 1, alerts: 0 },
+    });
     expect(await firm.rows('SELECT FROM ops.notifications WHERE tenant_id = $1')).toEqual([]);
   });
 });
@@ -138,17 +164,31 @@ describe('the registry: every SELECT that the seed prints, with schema and view 
       [4, '0 9 * * *', true],
       [5, '0 7 * * *', true],
     ]);
-    expect(await asFirm('SELECT jobid, jobname, schedule, active, command FROM litigation.cron_job ORDER BY jobid')).toHaveLength(5);
-    expect(await asFirm(`SELECT jobid, jobname, active, schedule FROM litigation.cron_job WHERE jobname = 'your-job-name'`)).toEqual([]);
-    expect(await asFirm(`SELECT jobid, jobname, active, schedule FROM litigation.cron_job WHERE jobname = 'analytics-snapshot'`)).toHaveLength(1);
-    expect(await asFirm(`SELECT extname, extversion FROM pg_extension WHERE extname IN ('pg_cron', 'pg_net')`)).toEqual([]);
+    expect(
+      await asFirm('SELECT jobid, jobname, schedule, active, command FROM litigation.cron_job ORDER BY jobid'),
+    ).toHaveLength(5);
+    expect(
+      await asFirm(`SELECT jobid, jobname, active, schedule FROM litigation.cron_job WHERE jobname = 'your-job-name'`),
+    ).toEqual([]);
+    expect(
+      await asFirm(
+        `SELECT jobid, jobname, active, schedule FROM litigation.cron_job WHERE jobname = 'analytics-snapshot'`,
+      ),
+    ).toHaveLength(1);
+    expect(await asFirm(`SELECT extname, extversion FROM pg_extension WHERE extname IN ('pg_cron', 'pg_net')`)).toEqual(
+      [],
+    );
   });
 
   test('run details', async () => {
     const rows = await asFirm<Record<string, unknown>>(
       'SELECT jobid, runid, status, start_time, end_time, return_message FROM litigation.cron_job_run_details ORDER BY start_time DESC LIMIT 10',
     );
-    expect(rows.map((row) => [Number(row.jobid), row.status]).sort()).toEqual([[1, 'succeeded'], [2, 'failed'], [3, 'succeeded']]);
+    expect(rows.map((row) => [Number(row.jobid), row.status]).sort()).toEqual([
+      [1, 'succeeded'],
+      [2, 'failed'],
+      [3, 'succeeded'],
+    ]);
     expect(rows.find((row) => row.status === 'failed')?.return_message).toBe('TimeoutError: too slow');
   });
 
@@ -156,13 +196,21 @@ describe('the registry: every SELECT that the seed prints, with schema and view 
     const failed = await asFirm<{ details: object }>(
       `SELECT id, action_type, details, timestamp FROM litigation.audit_log WHERE action_type = 'background_job_execution' AND details->>'status' = 'failed' ORDER BY timestamp DESC LIMIT 10`,
     );
-    expect(failed.map((row) => row.details)).toEqual([{ job_name: 'send-hearing-reminders', status: 'failed', execution_time_ms: 1500, error: 'too slow' }]);
+    expect(failed.map((row) => row.details)).toEqual([
+      { job_name: 'send-hearing-reminders', status: 'failed', execution_time_ms: 1500, error: 'too slow' },
+    ]);
     const times = await asFirm<Record<string, unknown>>(
       `SELECT details->>'job_name' as job, AVG((details->>'execution_time_ms')::int) as avg_time_ms, MAX((details->>'execution_time_ms')::int) as max_time_ms, COUNT(*) as executions
        FROM litigation.audit_log WHERE action_type = 'background_job_execution' AND timestamp > NOW() - INTERVAL '7 days' GROUP BY details->>'job_name'`,
     );
-    expect(times.map((row) => row.job).sort()).toEqual(['analytics-snapshot', 'check-sla-and-overdue', 'send-hearing-reminders']);
-    const [done] = await asFirm<{ details: object }>(`SELECT details FROM litigation.audit_log WHERE details->>'job_name' = 'check-sla-and-overdue'`);
+    expect(times.map((row) => row.job).sort()).toEqual([
+      'analytics-snapshot',
+      'check-sla-and-overdue',
+      'send-hearing-reminders',
+    ]);
+    const [done] = await asFirm<{ details: object }>(
+      `SELECT details FROM litigation.audit_log WHERE details->>'job_name' = 'check-sla-and-overdue'`,
+    );
     expect(done?.details).toMatchObject({ status: 'success', overdue_tasks: 0, sla_violations: 0, rules_triggered: 0 });
   });
 
@@ -179,6 +227,12 @@ describe('the registry: every SELECT that the seed prints, with schema and view 
     const other = await testFirm(engine, `other-${made++}`);
     for (const view of ['cron_job_run_details', 'audit_log'])
       for (const tenants of [[other.id], []])
-        expect(await inTransaction(engine.producer.pools.app, tenants, async (client) => (await client.query(`SELECT FROM litigation.${view}`)).rowCount)).toBe(0);
+        expect(
+          await inTransaction(
+            engine.producer.pools.app,
+            tenants,
+            async (client) => (await client.query(`SELECT FROM litigation.${view}`)).rowCount,
+          ),
+        ).toBe(0);
   });
 });

@@ -30,19 +30,29 @@ describe('conditions', () => {
       [{ field: 'case_number', op: 'eq', value: 'x' }, false],
       [{ field: 'case_number', op: 'ne', value: 'x' }, true],
       [{ field: 'case_number', op: 'lt', value: 1 }, false],
-      [
-        { all: [{ not: { field: 'priority', op: 'eq', value: 'low' } }, { any: [{ all: [] }] }] },
-        true,
-      ],
+      [{ all: [{ not: { field: 'priority', op: 'eq', value: 'low' } }, { any: [{ all: [] }] }] }, true],
     ];
-    for (const [condition, expected] of cases) expect(matches(condition, facts), JSON.stringify(condition)).toBe(expected);
+    for (const [condition, expected] of cases)
+      expect(matches(condition, facts), JSON.stringify(condition)).toBe(expected);
   });
 
   test.each([
-    ['a field that the event has not', { field: 'hours_until_due', op: 'eq', value: 1 }, /task_overdue has no 'hours_until_due'; it has days_overdue/],
+    [
+      'a field that the event has not',
+      { field: 'hours_until_due', op: 'eq', value: 1 },
+      /task_overdue has no 'hours_until_due'; it has days_overdue/,
+    ],
     ['a name of every object', { field: 'constructor', op: 'eq', value: 'x' }, /has no 'constructor'/],
-    ['an operator of another kind', { field: 'priority', op: 'gt', value: 'a' }, /'gt' does not fit priority, which is a text/],
-    ['a value of another kind', { field: 'days_overdue', op: 'eq', value: '3' }, /days_overdue is compared with a number/],
+    [
+      'an operator of another kind',
+      { field: 'priority', op: 'gt', value: 'a' },
+      /'gt' does not fit priority, which is a text/,
+    ],
+    [
+      'a value of another kind',
+      { field: 'days_overdue', op: 'eq', value: '3' },
+      /days_overdue is compared with a number/,
+    ],
     ['a list for one value', { field: 'priority', op: 'eq', value: ['high'] }, /takes one value/],
     ['one value for a list', { field: 'priority', op: 'in', value: 'high' }, /takes a list/],
     ['an unknown word', { every: [] }, /expected all, any, not or a comparison/],

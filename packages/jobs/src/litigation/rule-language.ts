@@ -1,4 +1,4 @@
-import { EVENT_TYPES, TASK_PRIORITIES } from '@nightshift/db/litigation';
+import { type EVENT_TYPES, TASK_PRIORITIES } from '@nightshift/db/litigation';
 import { z } from 'zod';
 
 // Automation rules are data: conditions over the facts of an event, and actions. This file says what a rule may be and whether it matches; it

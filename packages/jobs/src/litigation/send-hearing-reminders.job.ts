@@ -44,14 +44,21 @@ export const sendHearingReminders = defineJob({
   kind: 'sweep',
   name: 'litigation.send-hearing-reminders',
   title: 'Hearing reminders',
-  description: 'Reminds case owner and advocate of hearings today and tomorrow, once for each time and court that a hearing has.',
+  description:
+    'Reminds case owner and advocate of hearings today and tomorrow, once for each time and court that a hearing has.',
   scope: 'tenant',
   priority: 'HIGH',
   schedule: { cron: '0 8 * * *', zone: 'tenant', misfire: { policy: 'latest', within: 'same-day' }, overlap: 'skip' },
   typicalMs: 15_000,
   maxMs: 30_000,
   /** `after`: key of the last hearing that the run before took, for a follow-up run. */
-  input: z.strictObject({ after: z.string().max(100).regex(/^[^/]+\/[0-9a-f-]{36}$/).optional() }),
+  input: z.strictObject({
+    after: z
+      .string()
+      .max(100)
+      .regex(/^[^/]+\/[0-9a-f-]{36}$/)
+      .optional(),
+  }),
   inputVersion: 1,
   options: { batchSize: HEARINGS_A_RUN },
   decrypts: true,

@@ -29,12 +29,16 @@ export const hearingReminder = defineTemplate({
       `Date: ${d.date}, ${d.time}`,
       `Court: ${d.court}, ${d.city}`,
       d.address === null ? null : `Address: ${d.address}`,
-      d.checklist.length === 0 ? null : `\nPreparation checklist:\n${d.checklist.map((item) => `- ${item}`).join('\n')}`,
+      d.checklist.length === 0
+        ? null
+        : `\nPreparation checklist:\n${d.checklist.map((item) => `- ${item}`).join('\n')}`,
       `\n${d.url}`,
     ]
       .filter((part) => part !== null)
       .join('\n'),
-  html: (d) => html`${d.rescheduled ? html`<p><strong>Rescheduled:</strong> the time or court of this hearing has changed.</p>` : ''}
+  html: (
+    d,
+  ) => html`${d.rescheduled ? html`<p><strong>Rescheduled:</strong> the time or court of this hearing has changed.</p>` : ''}
 <table><tr><th align="left">Case</th><td>${d.caseNumber}, ${d.caseTitle}</td></tr>
 <tr><th align="left">Date</th><td>${d.date}, ${d.time}</td></tr>
 <tr><th align="left">Court</th><td>${d.court}, ${d.city}</td></tr>
@@ -58,7 +62,9 @@ const deadline = z.object({
 export type DeadlineLine = z.output<typeof deadline>;
 
 const told = (d: DeadlineLine) =>
-  d.kind === 'Hearing' ? `[Hearing] ${d.title}${d.court === null ? '' : ` at ${d.court}`} - ${d.when}` : `[Task] ${d.title} - Due: ${d.when}`;
+  d.kind === 'Hearing'
+    ? `[Hearing] ${d.title}${d.court === null ? '' : ` at ${d.court}`} - ${d.when}`
+    : `[Task] ${d.title} - Due: ${d.when}`;
 
 const deadlineText = (d: DeadlineLine) =>
   [
@@ -109,7 +115,8 @@ export const ruleNotification = defineTemplate({
   data: z.object({ subject: line, text: line, rule: line }),
   subject: (d) => d.subject,
   text: (d) => `${d.text}\n\nSent by the automation rule "${d.rule}".`,
-  html: (d) => html`${d.text.split('\n').map((part) => html`<p>${part}</p>`)}<p><small>Sent by the automation rule “${d.rule}”.</small></p>`,
+  html: (d) =>
+    html`${d.text.split('\n').map((part) => html`<p>${part}</p>`)}<p><small>Sent by the automation rule “${d.rule}”.</small></p>`,
 });
 
 /** What the daily health check of the automation found, to the firm's admins. */

@@ -124,7 +124,9 @@ async function messagesOf(ctx: SweepContext<unknown>): Promise<number> {
 async function readSubjects(ctx: SweepContext<unknown>, ids: readonly string[]): Promise<RuleSubject[]> {
   const firm = firmOf(ctx);
   const { rows } = await ctx.client.query<SubjectRow>(SUBJECTS, [firm.id, ids]);
-  const named = rows.flatMap(({ assignee, owner, advocate }) => [assignee, owner, advocate].filter((id) => id !== null));
+  const named = rows.flatMap(({ assignee, owner, advocate }) =>
+    [assignee, owner, advocate].filter((id) => id !== null),
+  );
   const listeners = await ctx.client.query<{ id: string; role: string }>(LISTENERS, [firm.id, [...new Set(named)]]);
   const listening = new Set(listeners.rows.map((user) => user.id));
   const admins = listeners.rows.filter((user) => user.role === 'admin').map((user) => user.id);

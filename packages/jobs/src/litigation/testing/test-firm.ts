@@ -20,7 +20,10 @@ type Row = Readonly<Record<string, unknown>>;
 export interface TestFirm extends TenantRef {
   readonly crypto: FieldCrypto;
   insert(table: string, row: Row): Promise<string>;
-  user(code: string, more?: { role?: string; email?: string | null; phone?: string | null; active?: boolean }): Promise<string>;
+  user(
+    code: string,
+    more?: { role?: string; email?: string | null; phone?: string | null; active?: boolean },
+  ): Promise<string>;
   rows<R extends object>(sql: string, values?: unknown[]): Promise<R[]>;
   /** The job's own functions, batch after batch as ns_app, with `now` as their clock; messages are caught. */
   pass(job: DefinedJob<SweepJob>, now: string | Date, input?: object): Promise<Pass>;
@@ -28,7 +31,11 @@ export interface TestFirm extends TenantRef {
 
 export async function testFirm(engine: TestEngine, slug: string, zone = 'Asia/Kolkata'): Promise<TestFirm> {
   const { admin } = engine.store;
-  const { rows } = await admin.query<{ id: string }>('SELECT litigation.add_firm($1, $2, $3) AS id', [slug, slug, zone]);
+  const { rows } = await admin.query<{ id: string }>('SELECT litigation.add_firm($1, $2, $3) AS id', [
+    slug,
+    slug,
+    zone,
+  ]);
   const id = rows[0]?.id ?? '';
   const crypto = createFieldCrypto({ keyring: parseKeyring(TEST_ENCRYPTION_KEYS), pool: admin });
   const insert = async (table: string, row: Row): Promise<string> => {
