@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createCatalogue } from '@nightshift/engine';
 import { TEST_ENCRYPTION_KEYS, type TestStore, testStore } from '@nightshift/engine/testing';
 import { type RunningWorker, startWorker } from '@nightshift/engine/worker';
-import { jobs } from '@nightshift/jobs';
+import { jobs, templates } from '@nightshift/jobs';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Finding } from './doctor/finding.ts';
@@ -35,7 +35,7 @@ beforeAll(async () => {
     redisUrl: store.redisUrl,
     namespace: store.namespace,
     encryptionKeys: TEST_ENCRYPTION_KEYS,
-    catalogue: createCatalogue(jobs),
+    catalogue: createCatalogue(jobs, templates),
     log: pino({ level: 'silent' }),
     slots: { short: 2, long: 2 },
     fireSchedules: false,
@@ -79,6 +79,14 @@ test('seed fills an empty database once', async () => {
   expect(again.json()).toMatchObject({ seeded: false });
 });
 
+/** The firms' daily jobs: in the order of their hours, whatever the zone. */
+const DAILY = [
+  'automation-health-check',
+  'send-hearing-reminders',
+  'check-upcoming-deadlines',
+  'analytics-snapshot',
+].map((name) => [`litigation.${name}`, 2, 'completed']);
+
 test('night runs the schedules in their order, for all tenants, and consumes no tick', async () => {
   const { exitCode, json } = await nightshift(['night', '--json']);
   const rows = json<NightRow[]>();
@@ -86,10 +94,12 @@ test('night runs the schedules in their order, for all tenants, and consumes no 
   expect(rows.map((row) => [row.job, row.tenants, row.status])).toEqual([
     ['clinic.refresh-dashboard', 1, 'completed'],
     ['clinic.refresh-summaries', 1, 'completed'],
+    ['litigation.check-sla-and-overdue', 2, 'completed'],
     ['gym.commitment-scores', 2, 'completed'],
     ['clinic.generate-tasks', 1, 'completed'],
     ['gym.at-risk-detection', 2, 'completed'],
     ['gym.coach-actions', 2, 'completed'],
+    ...DAILY,
   ]);
   expect(rows.find(({ job }) => job === 'gym.commitment-scores')?.items).toBeGreaterThan(0);
   const { rows: ended } = await store.admin.query<{ job: string; kind: string; started: Date; ended: Date }>(
@@ -105,7 +115,9 @@ test('night runs the schedules in their order, for all tenants, and consumes no 
 
 test('a second night changes nothing', async () => {
   const rows = (await nightshift(['night', '--json'])).json<NightRow[]>();
-  expect(rows.filter((row) => row.changed > 0)).toEqual([]);
+  // The SLA check is left out: a rule of the demo raised priorities last night, and their thresholds are shorter.
+  const others = rows.filter((row) => row.job !== 'litigation.check-sla-and-overdue');
+  expect(others.map((row) => row.changed)).toEqual(others.map(() => 0));
 });
 
 test('a paused schedule is left out of the night', async () => {

@@ -19,8 +19,13 @@ test('jobs --json is an array of objects with a name, and nothing else is on std
     'gym.commitment-scores',
     'gym.at-risk-detection',
     'gym.coach-actions',
+    'litigation.check-sla-and-overdue',
+    'litigation.send-hearing-reminders',
+    'litigation.analytics-snapshot',
+    'litigation.check-upcoming-deadlines',
+    'litigation.automation-health-check',
   ]);
-  expect(jobs.at(-1)).toMatchObject({
+  expect(jobs.find((job) => job.name === 'gym.coach-actions')).toMatchObject({
     kind: 'sweep',
     priority: 'HIGH',
     scope: 'tenant',
