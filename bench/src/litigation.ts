@@ -37,20 +37,26 @@ const { values } = parseArgs({
 if (values.help) say(USAGE);
 else process.exitCode = (await runBenchmark(Number(values.firms), Number(values.tasks))) ? 0 : 1;
 
-/** Returns whether the target was met. */
-async function runBenchmark(firms: number, tasks: number): Promise<boolean> {
-  const platform = await startPlatform(
-    { members: 1, visits: 1, rounds: 1, batchSize: 1, defaults: false },
-    () => undefined,
-  );
-  const admin = new pg.Client({ connectionString: platform.adminUrl });
+async function fill(adminUrl: string, firms: number, tasks: number) {
+  const admin = new pg.Client({ connectionString: adminUrl });
+  await admin.connect();
   try {
-    await admin.connect();
     for (const statement of FILL) await admin.query(statement, [firms]);
     await admin.query(FILL_TASKS, [tasks]);
     await admin.query('VACUUM (ANALYZE) litigation.tasks');
     await admin.query('CHECKPOINT');
-    say(`${firms} firms with ${tasks} tasks each`);
+  } finally {
+    await admin.end();
+  }
+  return { visits: 0, loaded: `${firms} firms with ${tasks} tasks each` };
+}
+
+/** Returns whether the target was met. */
+async function runBenchmark(firms: number, tasks: number): Promise<boolean> {
+  const platform = await startPlatform((adminUrl) => fill(adminUrl, firms, tasks), say);
+  const admin = new pg.Client({ connectionString: platform.adminUrl });
+  try {
+    await admin.connect();
     const first = await check(platform.producer);
     const second = await check(platform.producer);
     const { rows } = await admin.query<{ type: string; n: number; done: number }>(

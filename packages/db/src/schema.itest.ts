@@ -15,7 +15,9 @@ const NOT_OURS = ['ops.migrations'];
 /** Names tenants, and is the platform's own: handlers never see a key. */
 const KEYS = 'ops.tenant_keys';
 
-const exported: unknown[] = [ops, notifications, clinic, gym, litigation].flatMap((schema) => Object.values<unknown>(schema));
+const exported: unknown[] = [ops, notifications, clinic, gym, litigation].flatMap((schema) =>
+  Object.values<unknown>(schema),
+);
 const declared = exported
   .filter((value) => is(value, PgTable))
   .map((table) => {
