@@ -9,6 +9,7 @@ import { docsRouter } from './docs.ts';
 import { clinicRouter } from './drop-in/clinic.ts';
 import { dropInDocs } from './drop-in/docs.ts';
 import { gymRouter } from './drop-in/gym.ts';
+import { litigationRouter } from './drop-in/litigation.ts';
 import type { Env } from './env.ts';
 import { createAuthenticate } from './http/authenticate.ts';
 import { type Endpoint, mountEndpoints } from './http/endpoint.ts';
@@ -70,6 +71,15 @@ export function createApp(deps: AppDeps): Express {
   app.use(docsRouter());
   app.use(clinicRouter({ producer, countWrong, secret: env.CRON_SECRET }));
   app.use(gymRouter({ producer, countWrong, secret: env.CRON_SECRET, production, allowGet: env.GYM_CRON_ALLOW_GET }));
+  app.use(
+    litigationRouter({
+      producer,
+      log,
+      countWrong,
+      apiKey: env.FUNCTIONS_API_KEY ?? env.LOVABLE_API_KEY ?? null,
+      allowOrigin: env.FUNCTIONS_ALLOW_ORIGIN,
+    }),
+  );
   app.use('/v1', createAuthenticate(verifyToken, countWrong));
   app.use(mountEndpoints(endpoints));
   app.use(boardOf(deps, verifyToken));

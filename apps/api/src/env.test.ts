@@ -12,6 +12,7 @@ const PRODUCTION = {
   NODE_ENV: 'production',
   PUBLIC_URL: 'https://jobs.clinic.org',
   BOARD_PASSWORD: 'Wm4-Tq9-Lz2-Kx7',
+  FUNCTIONS_API_KEY: 'Lp5Dn8Xw2Rk6Ht0Zc4Vb9Qs3Jm7Fg1Ty',
   ENCRYPTION_KEYS: `k1:${'Zk3v'.repeat(10)}Zk0=`,
 };
 
@@ -62,6 +63,12 @@ describe('production refuses', () => {
     ['no public address', { PUBLIC_URL: undefined }, /PUBLIC_URL is not set/],
     ['a public address without TLS', { PUBLIC_URL: 'http://jobs.clinic.org' }, /PUBLIC_URL must be https/],
     ['keys fetched without TLS', { JWKS_URL: 'http://login.clinic.org/jwks' }, /JWKS_URL must be https/],
+    ['no key of the function paths', { FUNCTIONS_API_KEY: undefined }, /FUNCTIONS_API_KEY is not set/],
+    [
+      'a function path’s origin with a path',
+      { FUNCTIONS_ALLOW_ORIGIN: 'https://app.example.org/x' },
+      /FUNCTIONS_ALLOW_ORIGIN: expected/,
+    ],
     ['a board without a password', { BOARD_PASSWORD: undefined }, /BOARD_PASSWORD is not set/],
     ['no way to check a token', { JWT_SECRET: undefined }, /JWT_SECRET or JWKS_URL/],
     ['a short token secret', { JWT_SECRET: 'short' }, /JWT_SECRET: expected at least 32/],

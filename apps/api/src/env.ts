@@ -53,6 +53,23 @@ export const envSchema = z.object({
     .min(16, { error: 'expected at least 16 characters; make one with: openssl rand -hex 32' })
     .describe('Bearer secret of the cron paths of gym (/api/cron/…) and clinic (/api/jobs/…)'),
   ENCRYPTION_KEYS: encryptionKeysVariable,
+  FUNCTIONS_API_KEY: z
+    .string()
+    .min(16, { error: 'expected at least 16 characters; make one with: openssl rand -hex 32' })
+    .optional()
+    .describe('Bearer key of the litigation function paths (/functions/v1/…); required in production'),
+  LOVABLE_API_KEY: z
+    .string()
+    .min(16, { error: 'expected at least 16 characters; make one with: openssl rand -hex 32' })
+    .optional()
+    .describe('Another name for FUNCTIONS_API_KEY, which comes first'),
+  FUNCTIONS_ALLOW_ORIGIN: z
+    .string()
+    .refine((value) => value === '*' || (URL.canParse(value) && new URL(value).origin === value), {
+      error: 'expected * or one origin, such as https://app.example.org',
+    })
+    .default('*')
+    .describe('Whose pages may call the function paths: Access-Control-Allow-Origin'),
   GYM_CRON_ALLOW_GET: flag
     .default(false)
     .describe('In production, let GET on the gym cron paths start jobs, with the secret'),
@@ -110,7 +127,7 @@ function* keyProblems(given: Given): Generator<string> {
   }
 }
 
-const SECRETS = ['JWT_SECRET', 'CRON_SECRET', 'BOARD_PASSWORD', 'METRICS_TOKEN'] as const;
+const SECRETS = ['JWT_SECRET', 'CRON_SECRET', 'FUNCTIONS_API_KEY', 'BOARD_PASSWORD', 'METRICS_TOKEN'] as const;
 const WELL_KNOWN =
   /^(.)\1*$|change.?me|your[-_ ]?secret|example|password|development|nightshift-dev|^secret|^test|^dev[-_]/i;
 
@@ -118,6 +135,9 @@ function* productionProblems(given: Given): Generator<string> {
   if (given.BOARD_PASSWORD === undefined) yield 'BOARD_PASSWORD is not set: it guards /admin/queues in production';
   if (given.ENCRYPTION_KEYS === undefined)
     yield 'ENCRYPTION_KEYS is not set: personal fields of inputs are encrypted with it; make one key with: echo "k1:$(openssl rand -base64 32)"';
+  if (given.FUNCTIONS_API_KEY === undefined && given.LOVABLE_API_KEY === undefined) {
+    yield 'FUNCTIONS_API_KEY is not set: it guards /functions/v1/…; make one with: openssl rand -hex 32';
+  }
   if (given.PUBLIC_URL === undefined) yield 'PUBLIC_URL is not set: production needs its https address';
   for (const name of ['PUBLIC_URL', 'JWKS_URL'] as const) {
     const value = given[name];

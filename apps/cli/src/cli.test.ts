@@ -22,6 +22,11 @@ test('jobs --json is an array of objects with a name, and nothing else is on std
     'zakat.cleanup-cache',
     'zakat.generate-reminders',
     'zakat.regenerate-summaries',
+    'litigation.check-sla-and-overdue',
+    'litigation.send-hearing-reminders',
+    'litigation.analytics-snapshot',
+    'litigation.check-upcoming-deadlines',
+    'litigation.automation-health-check',
   ]);
   expect(jobs.find((job) => job.name === 'gym.coach-actions')).toMatchObject({
     kind: 'sweep',

@@ -96,6 +96,12 @@ export const workerEnvSchema = z.object({
     .transform((url) => url.replace(/\/+$/, ''))
     .optional()
     .describe('Address that callers use, without a path: links in mail begin with it'),
+  LITIGATION_APP_URL: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe(
+      "Address of the firms' own application, which links in litigation mails lead to; default the API's port on this machine",
+    ),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')

@@ -10,7 +10,7 @@ const COMMON = [
 ]; // biome-ignore format: a list of words
 const OWN: Readonly<Record<Job['kind'], readonly string[]>> = {
   request: ['before', 'handle'],
-  sweep: ['count', 'items', 'key', 'shards', 'tenantOf', 'process', 'summarize'],
+  sweep: ['count', 'items', 'key', 'shards', 'untilEmpty', 'tenantOf', 'process', 'summarize'],
   task: ['outsideEffects', 'run'],
 };
 const NEEDED: Readonly<Record<Job['kind'], readonly string[]>> = {

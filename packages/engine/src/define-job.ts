@@ -160,6 +160,19 @@ export interface RequestJob<Input extends z.ZodType = AnyInput, Result = unknown
 /** The date that a scheduled run is for, `YYYY-MM-DD` in its schedule's zone; null for one that was asked for by itself. */
 type TickDate = string | null;
 
+/** Another run of the same job, for what a run leaves over. */
+export interface FollowUpRequest {
+  readonly input: unknown;
+  /** Whose run it is; default the asking run's tenant. */
+  readonly tenantId?: string;
+}
+
+/**
+ * Inserts another run of the same job and trigger, in the transaction in hand. Asked twice with the same input by the same run, it is one
+ * run while that is open. Errors: `InvalidInputError`.
+ */
+export type FollowUp = (request: FollowUpRequest) => Promise<void>;
+
 export interface SweepContext<Input> extends Context, JobAlerts {
   readonly runId: string;
   readonly tickDate: TickDate;
@@ -170,6 +183,7 @@ export interface SweepContext<Input> extends Context, JobAlerts {
   readonly notify: Notify;
   readonly tenantIds: readonly string[];
   readonly tenants: readonly TenantRef[];
+  readonly followUp: FollowUp;
 }
 
 export interface SweepTotals {
@@ -186,8 +200,10 @@ export interface SweepTotals {
 export interface SweepJob<Input extends z.ZodType = AnyInput, Item = AnyItem> extends JobBase<Input> {
   readonly kind: 'sweep';
   readonly count?: (ctx: SweepContext<z.output<Input>>) => Promise<number>;
-  /** Up to `limit` items after key `after`, in key order; an empty page ends the sweep. */
+  /** Up to `limit` items after key `after`, in key order; a page shorter than that ends the sweep. */
   readonly items: (ctx: SweepContext<z.output<Input>>, after: string | null, limit: number) => Promise<readonly Item[]>;
+  /** True: only an empty page ends the sweep, since processing a page makes items that come after it. */
+  readonly untilEmpty?: boolean;
   /** Names the item in errors and is the checkpoint: unique within a tenant, ordered like `items`. */
   readonly key: (item: Item) => string;
   /**
@@ -213,6 +229,7 @@ export interface TaskTransaction {
   readonly client: SqlClient;
   /** Messages to be sent once the transaction has committed; in a dry run counted only. */
   readonly notify: Notify;
+  readonly followUp: FollowUp;
 }
 
 /** A task's alerts are each in a transaction of their own: they stay when the task fails afterwards. */

@@ -7,6 +7,8 @@ export {
   DEFAULT_OPTIONS,
   type DefinedJob,
   defineJob,
+  type FollowUp,
+  type FollowUpRequest,
   type Job,
   type JobKind,
   type RequestContext,

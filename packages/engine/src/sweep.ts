@@ -8,6 +8,7 @@ import type { DefinedJob, SweepContext, SweepJob, TenantRef } from './define-job
 import { errorClass, LostClaimError, SnoozeError } from './errors.ts';
 import { lazyDb, lend, notifyFor, untilStored } from './execute/execution.ts';
 import { orAborted } from './execute/signals.ts';
+import { insertFollowUp } from './follow-up.ts';
 import { halve } from './halve.ts';
 import { NotificationCapError } from './notifications/notification-errors.ts';
 import { checkpoint, type ItemFailure, keysToReplay, type Progress, recordItemFailures } from './record.ts';
@@ -178,7 +179,7 @@ async function batch(
     const upTo = run.options.shard?.upTo ?? null;
     const items = upTo === null ? page : page.filter((item) => job.key(item) <= upTo);
     const last = items.at(-1);
-    const pageDone = last === undefined || items.length < limit;
+    const pageDone = last === undefined || (items.length < limit && job.untilEmpty !== true);
     const nextTenants: Cursor | null = job.scope === 'tenant' ? null : { tenantsAfter: lastTenant.id, after: null };
     const next = pageDone ? nextTenants : { tenantsAfter: at.tenantsAfter, after: job.key(last) };
     const chosen = replayed === null ? items : items.filter((item) => replayed.has(job.key(item)));
@@ -270,6 +271,7 @@ function context(
     tenantIds: ids(tenants),
     tenants,
     ...jobAlerts(client, { job: run.job, tenantId: run.tenantId, runId: run.id, dryRun: run.options.dryRun }),
+    followUp: (request) => insertFollowUp(client, deps.crypto, job, run, request),
     get db() {
       return lazy.db;
     },

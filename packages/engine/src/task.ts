@@ -2,10 +2,11 @@ import { inTransaction, type PoolClient } from '@nightshift/db';
 import { type JobAlerts, jobAlerts } from './alerts/job-alerts.ts';
 import { jobCrypto } from './crypto/job-crypto.ts';
 import type { PersonalValues } from './crypto/sealed-input.ts';
-import type { DefinedJob, TaskContext, TaskJob, TenantRef } from './define-job.ts';
+import type { DefinedJob, FollowUpRequest, TaskContext, TaskJob, TenantRef } from './define-job.ts';
 import { LostClaimError } from './errors.ts';
 import { type ExecuteDeps, lazyDb, lend, notifyFor, SILENCE_GRACE_MS } from './execute/execution.ts';
 import { orAborted, type Stopper } from './execute/signals.ts';
+import { insertFollowUp } from './follow-up.ts';
 import { type LongRun, renewLease } from './record.ts';
 
 export interface LongAttempt {
@@ -47,6 +48,7 @@ export async function runTask(
         const tx = {
           client: lent.client,
           notify: notifyFor(deps, job, lent.client, run, run.options.dryRun),
+          followUp: (request: FollowUpRequest) => insertFollowUp(lent.client, deps.crypto, job, run, request),
           get db() {
             return lazy.db;
           },

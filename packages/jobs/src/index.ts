@@ -5,6 +5,12 @@ import { refreshSummaries } from './clinic/refresh-summaries.job.ts';
 import { atRiskDetection } from './gym/at-risk-detection.job.ts';
 import { coachActions } from './gym/coach-actions.job.ts';
 import { commitmentScores } from './gym/commitment-scores.job.ts';
+import { analyticsSnapshot } from './litigation/analytics-snapshot.job.ts';
+import { automationHealthCheck } from './litigation/automation-health-check.job.ts';
+import { checkSlaAndOverdue } from './litigation/check-sla-and-overdue.job.ts';
+import { checkUpcomingDeadlines } from './litigation/check-upcoming-deadlines.job.ts';
+import { sendHearingReminders } from './litigation/send-hearing-reminders.job.ts';
+import { litigationTemplates } from './litigation/templates.ts';
 import { cleanupCache } from './zakat/cleanup-cache.job.ts';
 import { generateReminders } from './zakat/generate-reminders.job.ts';
 import { regenerateSummaries } from './zakat/regenerate-summaries.job.ts';
@@ -20,7 +26,12 @@ export const jobs = [
   cleanupCache,
   generateReminders,
   regenerateSummaries,
+  checkSlaAndOverdue,
+  sendHearingReminders,
+  analyticsSnapshot,
+  checkUpcomingDeadlines,
+  automationHealthCheck,
 ] as readonly DefinedJob[];
 
 /** The templates of every system's notifications. */
-export const templates: readonly Template[] = [];
+export const templates = [...litigationTemplates] as readonly Template[];

@@ -1,6 +1,7 @@
 import { CLINIC_PATHS } from './clinic.ts';
 import type { DropIn } from './drop-in.ts';
 import { GYM_PATHS } from './gym.ts';
+import { FUNCTIONS } from './litigation-results.ts';
 
 /** The drop-in and process paths as the OpenAPI document shows them: they take any body and have their seeds' shapes. */
 export function dropInDocs(): Record<string, Record<string, unknown>> {
@@ -17,6 +18,7 @@ export function dropInDocs(): Record<string, Record<string, unknown>> {
         { post: cronPath(dropIn, { id: `gym-${name}`, tag: 'Gym', tenants: 'gyms' }) },
       ]),
     ),
+    ...functionPaths(),
     ...PROCESS,
   };
 }
@@ -47,6 +49,54 @@ function cronPath({ job, sums }: DropIn, of: { readonly id: string; readonly tag
       503: { description: 'Postgres is away; ask again after `Retry-After`.' },
     },
   };
+}
+
+/** The litigation system's, in its seed's two shapes. */
+function functionPaths(): Record<string, Record<string, unknown>> {
+  const call = {
+    success: { type: 'boolean' },
+    job: { type: 'string' },
+    executedAt: { type: 'string', format: 'date-time' },
+  };
+  const failed = { ...call, error: { type: 'string' }, errorDetails: { type: 'string' } };
+  return Object.fromEntries(
+    Object.entries(FUNCTIONS).map(([name, fields]) => {
+      const results = {
+        type: 'object',
+        properties: Object.fromEntries(fields.map((field) => [field, { type: 'integer' }])),
+      };
+      const done = { ...call, results, executionTime: { type: 'string', example: '2.3s' } };
+      return [
+        `/functions/v1/${name}`,
+        {
+          post: {
+            operationId: `litigation-${name}`,
+            tags: ['Litigation'],
+            summary: `Run litigation.${name} for all firms and wait`,
+            description:
+              'Joins runs that are open, and waits for what they leave to follow-up runs. Any body is taken and ignored.',
+            security: [{ functionsApiKey: [] }],
+            responses: {
+              200: {
+                description: 'All runs ended; item errors leave `success` true.',
+                content: json({ type: 'object', properties: done }),
+              },
+              202: {
+                description: 'Still running: `results.tenants` has addresses of the runs.',
+                content: json({ type: 'object', properties: done }),
+              },
+              401: { description: 'No or a wrong key: the text `Unauthorized`.' },
+              500: { description: 'A run failed.', content: json({ type: 'object', properties: failed }) },
+              503: {
+                description: 'Postgres is away; ask again after `Retry-After`.',
+                content: json({ type: 'object', properties: failed }),
+              },
+            },
+          },
+        },
+      ];
+    }),
+  );
 }
 
 const tenants = {

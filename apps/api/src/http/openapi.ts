@@ -45,13 +45,16 @@ export function openApiDocument(parts: DocumentParts): Json {
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: parts.publicUrl ?? '/' }],
-    tags: ['Jobs', 'Runs', 'Schedules', 'Queues', 'Records', 'Clinic', 'Gym', 'Process'].map((name) => ({ name })),
+    tags: ['Jobs', 'Runs', 'Schedules', 'Queues', 'Records', 'Clinic', 'Gym', 'Litigation', 'Process'].map((name) => ({
+      name,
+    })),
     security: [{ token: [] }],
     paths: { ...paths, ...parts.others },
     components: {
       securitySchemes: {
         token: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
         cronSecret: { type: 'http', scheme: 'bearer', description: 'CRON_SECRET' },
+        functionsApiKey: { type: 'http', scheme: 'bearer', description: 'FUNCTIONS_API_KEY' },
       },
       schemas: components.schemas,
     },

@@ -18,6 +18,7 @@ import type { WrongCredentialLimits } from '../http/limits.ts';
 import { createHttpServer } from '../server.ts';
 import { tinyJobs } from './tiny-jobs.ts';
 
+export const FUNCTIONS_API_KEY = 'functions-key-of-the-tests';
 export const CRON_SECRET = 'cron-secret-of-the-tests';
 export const BOARD_PASSWORD = 'board-password-of-the-tests';
 const JWT_SECRET = 'jwt-secret-of-the-tests-with-enough-characters';
@@ -75,6 +76,8 @@ export interface TestApiOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly store?: TestStore;
   readonly jobs?: readonly DefinedJob[];
+  /** False: the API starts without FUNCTIONS_API_KEY. */
+  readonly functionsKey?: boolean;
   /** Of wrong bearers and of wrong sign-ins. */
   readonly limits?: WrongCredentialLimits;
 }
@@ -90,7 +93,7 @@ export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
     (options.workers ?? 0) > 0 ? await testEngine({ jobs, store, workers: options.workers ?? 1 }) : null;
   const log = pino({ level: process.env.NIGHTSHIFT_TEST_LOG ?? 'silent' });
   const env: Env = envSchema.parse({
-    NODE_ENV: 'test', DATABASE_URL: store.databaseUrl, REDIS_URL: store.redisUrl, JWT_SECRET, CRON_SECRET, BOARD_PASSWORD,
+    NODE_ENV: 'test', DATABASE_URL: store.databaseUrl, REDIS_URL: store.redisUrl, JWT_SECRET, CRON_SECRET, BOARD_PASSWORD, ...(options.functionsKey === false ? {} : { FUNCTIONS_API_KEY }),
     ...options.env,
   }); // biome-ignore format: variables
   const limits = options.limits ?? PATIENT;

@@ -105,6 +105,7 @@ describe('docker-compose.yml', () => {
     'DATABASE_PASSWORD',
     'REDIS_PASSWORD',
     'CRON_SECRET',
+    'FUNCTIONS_API_KEY',
     'BOARD_PASSWORD',
     'PUBLIC_URL',
   ])('refuses to start without %s', (missing) => {

@@ -31,6 +31,7 @@ export const SAMPLE_ENV: Readonly<Record<string, string>> = {
   PUBLIC_URL: 'https://jobs.example.org',
   JWT_SECRET: 'd4'.repeat(24),
   CRON_SECRET: 'e5'.repeat(24),
+  FUNCTIONS_API_KEY: '0a'.repeat(24),
   BOARD_PASSWORD: 'f6'.repeat(12),
   ENCRYPTION_KEYS: `k1:${'Zk3v'.repeat(10)}Zk0=`,
 };

@@ -37,6 +37,7 @@ describe('demo data', () => {
       members: 0,
       visits: 0,
       coaches: 0,
+      litigation: { firms: 0, cases: 0, tasks: 0, hearings: 0 },
       clinic: { facilities: 0, clients: 0, visits: 0, labResults: 0 },
       zakat: { users: 0, snapshots: 0, payments: 0, cacheEntries: 0 },
     });

@@ -1,10 +1,12 @@
 import pg from 'pg';
 import { type ClinicDemoCounts, seedClinics } from './clinic.ts';
 import { type GymDemoCounts, seedGyms } from './gym.ts';
+import { type LitigationDemoCounts, seedFirms } from './litigation.ts';
 import { seedZakat, type ZakatDemoCounts } from './zakat.ts';
 
 export { demoClinicTenantId } from './clinic.ts';
 export { demoGymTenantId } from './gym.ts';
+export { demoFirmTenantId } from './litigation.ts';
 export { demoZakatTenantId } from './zakat.ts';
 
 export interface SeedDemoOptions {
@@ -30,6 +32,8 @@ export interface SeedDemoOptions {
   readonly clients?: number;
   /** Users of the zakat system, default 500; needs `encryptionKeys`. */
   readonly zakatUsers?: number;
+  /** Firms of the litigation system, default 2, 3 at most; none without `encryptionKeys`. */
+  readonly firms?: number;
   /** Hears a short line for each tenant made. */
   readonly onProgress?: (message: string) => void;
 }
@@ -39,12 +43,14 @@ export interface SeedDemoResult extends GymDemoCounts {
   readonly seeded: boolean;
   readonly clinic: ClinicDemoCounts;
   readonly zakat: ZakatDemoCounts;
+  readonly litigation: LitigationDemoCounts;
 }
 
 /** Tables to vacuum afterwards: index-only scans and good plans need it, and autovacuum would come a minute late. */
 const FILLED = [
   'gym.members', 'gym.visits', 'gym.coaches', 'gym.coach_members', 'clinic.clients', 'clinic.enrollments', 'clinic.encounters',
-  'clinic.dispenses', 'clinic.lab_results', 'ops.tenants',
+  'clinic.dispenses', 'clinic.lab_results', 'litigation.users', 'litigation.cases', 'litigation.tasks', 'litigation.hearings',
+  'litigation.documents', 'litigation.automation_logs', 'ops.tenants',
 ]; // biome-ignore format: a list of names
 const FILLED_ZAKAT = ['zakat.users', 'zakat.snapshots', 'zakat.payments', 'zakat.analytics_metrics', 'ops.tenants'];
 
@@ -86,13 +92,14 @@ export async function seedDemo(options: SeedDemoOptions): Promise<SeedDemoResult
       onProgress,
     );
     const zakat = await seedZakatIfKeys(client, options);
+    const litigation = await seedLitigation(client, options);
     await client.query('COMMIT');
     const filled = [
-      ...(counts.gyms > 0 || clinic.facilities > 0 ? FILLED : []),
+      ...(counts.gyms > 0 || clinic.facilities > 0 || litigation.firms > 0 ? FILLED : []),
       ...(zakat.users > 0 ? FILLED_ZAKAT : []),
     ];
     if (filled.length > 0) await client.query(`VACUUM (ANALYZE) ${[...new Set(filled)].join(', ')}`);
-    return { seeded: filled.length > 0, ...counts, clinic, zakat };
+    return { seeded: filled.length > 0, ...counts, clinic, zakat, litigation };
   } finally {
     // Ending the connection rolls back what was not committed.
     await client.end();
@@ -107,4 +114,12 @@ function seedZakatIfKeys(client: pg.Client, options: SeedDemoOptions): Promise<Z
     { users: zakatUsers, seed: options.seed ?? 1, endDate: options.endDate ?? new Date(), encryptionKeys },
     options.onProgress ?? (() => undefined),
   );
+}
+
+async function seedLitigation(client: pg.Client, options: SeedDemoOptions): Promise<LitigationDemoCounts> {
+  const { encryptionKeys, firms = 2 } = options;
+  if (!encryptionKeys) return { firms: 0, cases: 0, tasks: 0, hearings: 0 };
+  const { seed = 1, endDate = new Date(), onProgress = () => undefined } = options;
+  const sizes = { cases: 120, tasks: 600, hearings: 100 };
+  return seedFirms(client, { firms, ...sizes, seed, endDate, encryptionKeys }, onProgress);
 }

@@ -1,6 +1,7 @@
 export { type AlertFilter, type AlertView, findAlert, listAlerts } from './alerts.ts';
 export { type AttemptView, type FailureView, firstFailures, listAttempts, listFailures } from './attempts.ts';
 export { type AuditFilter, type AuditView, listAudit, listRunAudit } from './audit.ts';
+export { findFollowUps, waitWithFollowUps } from './follow-ups.ts';
 export {
   listNotifications,
   NOTIFICATION_CHANNELS,
