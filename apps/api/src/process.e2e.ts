@@ -26,6 +26,7 @@ function environment(more: Record<string, string> = {}): Record<string, string> 
     REDIS_URL: store.redisUrl,
     NIGHTSHIFT_NS: 'e2e-api',
     JWT_SECRET: 'Zk3vJ8wq0pLr7sYt2uXe5nBc9mAd4fGh',
+    FUNCTIONS_API_KEY: 'Hw7Nq2Xc9Lf4Tb6Rz1Kd8Vm3Ps5Gj0Ya-',
     CRON_SECRET: 'q8Rw2Lk5Vx0Tn7Jm3Hb6Pd9Sf4Gc1Zy-',
     ENCRYPTION_KEYS: TEST_ENCRYPTION_KEYS,
     ...more,
