@@ -9,6 +9,7 @@ export {
   defineJob,
   type Job,
   type JobKind,
+  jobForInput,
   type RequestContext,
   type RequestJob,
   type RequestResult,
@@ -40,4 +41,4 @@ export {
 } from './notifications/template.ts';
 export { type RetryPolicy, retryDelayMs, retryPolicy } from './policy.ts';
 export { PRIORITIES, type Priority, priorityName, priorityNumber, WAITING_BOUND_MS } from './priority.ts';
-export { cronProblem, localDate, nextInstant, zoneProblem } from './schedule/cron.ts';
+export { cronProblem, localDate, localInstant, nextInstant, zoneProblem } from './schedule/cron.ts';
