@@ -20,12 +20,14 @@ export {
   type Scope,
   type SqlClient,
   type SweepContext,
+  type SweepForm,
   type SweepJob,
   type SweepTotals,
   type TaskContext,
   type TaskJob,
   type TaskTransaction,
   type TenantRef,
+  type TenantsAsk,
 } from './define-job.ts';
 export * from './errors.ts';
 export type { JobLimits, Limits } from './limits/limits.ts';

@@ -5,6 +5,12 @@ import { refreshSummaries } from './clinic/refresh-summaries.job.ts';
 import { atRiskDetection } from './gym/at-risk-detection.job.ts';
 import { coachActions } from './gym/coach-actions.job.ts';
 import { commitmentScores } from './gym/commitment-scores.job.ts';
+import { analyticsRollUp } from './medication/analytics-roll-up.job.ts';
+import { interactionCheck } from './medication/interaction-check.job.ts';
+import { medicationReminder } from './medication/medication-reminder.job.ts';
+import { refillCheck } from './medication/refill-check.job.ts';
+import { supplyMonitor } from './medication/supply-monitor.job.ts';
+import { medicationTemplates } from './medication/templates.ts';
 import { cleanupCache } from './zakat/cleanup-cache.job.ts';
 import { generateReminders } from './zakat/generate-reminders.job.ts';
 import { regenerateSummaries } from './zakat/regenerate-summaries.job.ts';
@@ -17,10 +23,15 @@ export const jobs = [
   commitmentScores,
   atRiskDetection,
   coachActions,
+  medicationReminder,
+  refillCheck,
+  interactionCheck,
+  supplyMonitor,
+  analyticsRollUp,
   cleanupCache,
   generateReminders,
   regenerateSummaries,
 ] as readonly DefinedJob[];
 
 /** The templates of every system's notifications. */
-export const templates: readonly Template[] = [];
+export const templates: readonly Template[] = [...medicationTemplates];
