@@ -1,10 +1,13 @@
 import pg from 'pg';
 import { type ClinicDemoCounts, seedClinics } from './clinic.ts';
 import { type GymDemoCounts, seedGyms } from './gym.ts';
+import { type MedicationDemoCounts, seedOrganisations } from './medication.ts';
 import { seedZakat, type ZakatDemoCounts } from './zakat.ts';
 
 export { demoClinicTenantId } from './clinic.ts';
 export { demoGymTenantId } from './gym.ts';
+export { demoOrganisationTenantId, insertMedicationTable } from './medication.ts';
+export { DEMO_TABLE_VERSION } from './medication-table.ts';
 export { demoZakatTenantId } from './zakat.ts';
 
 export interface SeedDemoOptions {
@@ -30,6 +33,10 @@ export interface SeedDemoOptions {
   readonly clients?: number;
   /** Users of the zakat system, default 500; needs `encryptionKeys`. */
   readonly zakatUsers?: number;
+  /** Organisations of the medication system, default 2, 4 at most; needs `encryptionKeys`. */
+  readonly organisations?: number;
+  /** For each organisation, default 200. */
+  readonly organisationUsers?: number;
   /** Hears a short line for each tenant made. */
   readonly onProgress?: (message: string) => void;
 }
@@ -38,6 +45,7 @@ export interface SeedDemoOptions {
 export interface SeedDemoResult extends GymDemoCounts {
   readonly seeded: boolean;
   readonly clinic: ClinicDemoCounts;
+  readonly medication: MedicationDemoCounts;
   readonly zakat: ZakatDemoCounts;
 }
 
@@ -47,6 +55,9 @@ const FILLED = [
   'clinic.dispenses', 'clinic.lab_results', 'ops.tenants',
 ]; // biome-ignore format: a list of names
 const FILLED_ZAKAT = ['zakat.users', 'zakat.snapshots', 'zakat.payments', 'zakat.analytics_metrics', 'ops.tenants'];
+const FILLED_MEDICATION = [
+  'users', 'medications', 'user_medications', 'dose_schedules', 'reminders', 'interactions',
+].map((table) => `medication.${table}`); // biome-ignore format: a list of names
 
 /**
  * Fills the database with demo tenants, in one transaction: all or nothing. Deterministic; a second call adds nothing.
@@ -85,14 +96,16 @@ export async function seedDemo(options: SeedDemoOptions): Promise<SeedDemoResult
       { ...clinics, ...shared, encryptionKeys: options.encryptionKeys },
       onProgress,
     );
+    const medication = await seedMedication(client, options);
     const zakat = await seedZakatIfKeys(client, options);
     await client.query('COMMIT');
     const filled = [
       ...(counts.gyms > 0 || clinic.facilities > 0 ? FILLED : []),
+      ...(medication.organisations > 0 ? FILLED_MEDICATION : []),
       ...(zakat.users > 0 ? FILLED_ZAKAT : []),
     ];
     if (filled.length > 0) await client.query(`VACUUM (ANALYZE) ${[...new Set(filled)].join(', ')}`);
-    return { seeded: filled.length > 0, ...counts, clinic, zakat };
+    return { seeded: filled.length > 0, ...counts, clinic, medication, zakat };
   } finally {
     // Ending the connection rolls back what was not committed.
     await client.end();
@@ -106,5 +119,16 @@ function seedZakatIfKeys(client: pg.Client, options: SeedDemoOptions): Promise<Z
     client,
     { users: zakatUsers, seed: options.seed ?? 1, endDate: options.endDate ?? new Date(), encryptionKeys },
     options.onProgress ?? (() => undefined),
+  );
+}
+
+async function seedMedication(client: pg.Client, options: SeedDemoOptions): Promise<MedicationDemoCounts> {
+  const { encryptionKeys, organisations = 2, organisationUsers = 200 } = options;
+  if (!encryptionKeys) return { organisations: 0, users: 0, medications: 0, reminders: 0 };
+  const { seed = 1, endDate = new Date(), onProgress = () => undefined } = options;
+  return seedOrganisations(
+    client,
+    { organisations, users: organisationUsers, seed, endDate, encryptionKeys },
+    onProgress,
   );
 }
