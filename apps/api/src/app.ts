@@ -9,6 +9,7 @@ import { docsRouter } from './docs.ts';
 import { clinicRouter } from './drop-in/clinic.ts';
 import { dropInDocs } from './drop-in/docs.ts';
 import { gymRouter } from './drop-in/gym.ts';
+import { medicationRouter } from './drop-in/medication.ts';
 import type { Env } from './env.ts';
 import { createAuthenticate } from './http/authenticate.ts';
 import { type Endpoint, mountEndpoints } from './http/endpoint.ts';
@@ -70,7 +71,9 @@ export function createApp(deps: AppDeps): Express {
   app.use(docsRouter());
   app.use(clinicRouter({ producer, countWrong, secret: env.CRON_SECRET }));
   app.use(gymRouter({ producer, countWrong, secret: env.CRON_SECRET, production, allowGet: env.GYM_CRON_ALLOW_GET }));
-  app.use('/v1', createAuthenticate(verifyToken, countWrong));
+  const authenticate = createAuthenticate(verifyToken, countWrong);
+  app.use(medicationRouter({ producer, authenticate, perMinute: env.MEDICATION_REQUESTS_PER_MINUTE }));
+  app.use('/v1', authenticate);
   app.use(mountEndpoints(endpoints));
   app.use(boardOf(deps, verifyToken));
   app.use(unknownPath);

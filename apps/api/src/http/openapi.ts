@@ -45,7 +45,9 @@ export function openApiDocument(parts: DocumentParts): Json {
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: parts.publicUrl ?? '/' }],
-    tags: ['Jobs', 'Runs', 'Schedules', 'Queues', 'Records', 'Clinic', 'Gym', 'Process'].map((name) => ({ name })),
+    tags: ['Jobs', 'Runs', 'Schedules', 'Queues', 'Records', 'Clinic', 'Gym', 'Medication', 'Process'].map((name) => ({
+      name,
+    })),
     security: [{ token: [] }],
     paths: { ...paths, ...parts.others },
     components: {

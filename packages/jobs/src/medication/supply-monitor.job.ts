@@ -10,7 +10,7 @@ import { supplyAlert } from './templates.ts';
 
 const RAISE = `
   INSERT INTO medication.supply_alerts (tenant_id, user_medication_id, cycle, days_left, run_out_on)
-  SELECT $1, low.* FROM unnest($2::uuid[], $3::integer[], $4::integer[], $5::date[]) AS low ORDER BY 1, 2
+  SELECT $1::uuid, low.* FROM unnest($2::uuid[], $3::integer[], $4::integer[], $5::date[]) AS low(id, cycle, days_left, run_out_on) ORDER BY low.id
   ON CONFLICT ON CONSTRAINT supply_alerts_once_a_cycle DO NOTHING
   RETURNING user_medication_id AS id`;
 
