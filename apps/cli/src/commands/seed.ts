@@ -44,7 +44,7 @@ export function seedCommand(program: Command, cli: Cli): void {
     });
     cli.print(flags, result, () =>
       result.seeded
-        ? `${result.gyms} gyms, ${result.members} members, ${result.visits} visits, ${result.coaches} coaches; ${result.clinic.facilities} clinics, ${result.clinic.clients} clients; ${result.zakat.users} zakat users.`
+        ? `${result.gyms} gyms, ${result.members} members, ${result.visits} visits, ${result.coaches} coaches; ${result.clinic.facilities} clinics, ${result.clinic.clients} clients; ${result.medication.organisations} health organisations, ${result.medication.users} users; ${result.zakat.users} zakat users.`
         : 'There is data already; nothing was changed.',
     );
     return EXIT.ok;

@@ -72,7 +72,7 @@ async function prepareData(
       encryptionKeys: secrets.encryptionKeys,
     });
     if (!seeded.seeded) return 'kept';
-    return `${seeded.gyms} gyms, ${count(seeded.members)} members, ${count(seeded.visits)} visits; ${seeded.clinic.facilities} clinics, ${count(seeded.clinic.clients)} clients; ${count(seeded.zakat.users)} zakat users`;
+    return `${seeded.gyms} gyms, ${count(seeded.members)} members, ${count(seeded.visits)} visits; ${seeded.clinic.facilities} clinics, ${count(seeded.clinic.clients)} clients; ${seeded.medication.organisations} health organisations, ${seeded.medication.users} users; ${count(seeded.zakat.users)} zakat users`;
   });
 }
 
