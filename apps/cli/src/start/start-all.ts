@@ -69,6 +69,7 @@ async function prepareData(
       members: 2000,
       facilities: 3,
       clients: 1000,
+      organisations: 2,
       encryptionKeys: secrets.encryptionKeys,
     });
     if (!seeded.seeded) return 'kept';

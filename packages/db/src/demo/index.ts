@@ -33,7 +33,7 @@ export interface SeedDemoOptions {
   readonly clients?: number;
   /** Users of the zakat system, default 500; needs `encryptionKeys`. */
   readonly zakatUsers?: number;
-  /** Organisations of the medication system, default 2, 4 at most; needs `encryptionKeys`. */
+  /** Organisations of the medication system, default none, 4 at most; needs `encryptionKeys`. */
   readonly organisations?: number;
   /** For each organisation, default 200. */
   readonly organisationUsers?: number;
@@ -123,7 +123,7 @@ function seedZakatIfKeys(client: pg.Client, options: SeedDemoOptions): Promise<Z
 }
 
 async function seedMedication(client: pg.Client, options: SeedDemoOptions): Promise<MedicationDemoCounts> {
-  const { encryptionKeys, organisations = 2, organisationUsers = 200 } = options;
+  const { encryptionKeys, organisations = 0, organisationUsers = 200 } = options;
   if (!encryptionKeys) return { organisations: 0, users: 0, medications: 0, reminders: 0 };
   const { seed = 1, endDate = new Date(), onProgress = () => undefined } = options;
   return seedOrganisations(

@@ -1,14 +1,17 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createFieldCrypto, type FieldCrypto, parseKeyring } from '../crypto/index.ts';
 import { importCsv } from './index.ts';
 import { cloneTestDatabase, type TestDatabase } from './test-database.ts';
 
 let db: TestDatabase;
+let crypto: FieldCrypto;
 const tenantId = randomUUID();
 
 beforeAll(async () => {
   db = await cloneTestDatabase();
+  crypto = createFieldCrypto({ keyring: parseKeyring(`test:${randomBytes(32).toString('base64')}`), pool: db.admin });
   await db.admin.query(
     `INSERT INTO ops.tenants (id, system, slug, name) VALUES ($1, 'medication', 'importing', 'Importing')`,
     [tenantId],
@@ -17,7 +20,7 @@ beforeAll(async () => {
 afterAll(() => db.drop());
 
 const load = (table: string, ...lines: string[]) =>
-  importCsv({ pool: db.app, table, tenantId, stream: Readable.from([lines.join('\n')]) });
+  importCsv({ pool: db.app, crypto, table, tenantId, stream: Readable.from([lines.join('\n')]) });
 
 test('organisation, users, medications, what they take, and a licensed interaction table', async () => {
   expect(await load('medication.organisations', 'lead_days,alert_days', '10,2')).toEqual({ imported: 1, errors: [] });
@@ -59,6 +62,16 @@ test('organisation, users, medications, what they take, and a licensed interacti
     imported: 0,
     errors: [{ line: 2, reason: expect.stringContaining('already') }],
   });
+});
+
+test('mail addresses are encrypted on their way in, where the reminders look for them', async () => {
+  expect(await load('medication.users', 'number,zone,email', 'P3,UTC,p3@example.org')).toMatchObject({ imported: 1 });
+  const { rows } = await db.admin.query<{ id: string; email_enc: string }>(
+    `SELECT id, email_enc FROM medication.users WHERE number = 'P3'`,
+  );
+  expect(rows[0]?.email_enc).toMatch(/^ns1\./);
+  const ref = { tenantId, place: 'medication.users.email_enc', row: rows[0]?.id ?? '' };
+  expect(await crypto.decrypt(ref, rows[0]?.email_enc ?? '')).toBe('p3@example.org');
 });
 
 test('wrong rows are named with their line and nothing is imported', async () => {

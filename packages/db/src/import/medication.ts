@@ -37,7 +37,6 @@ const medication: ImportReference = {
   ],
 };
 
-/** Names, mail addresses and phone numbers are stored encrypted, so no file brings them. */
 export const medicationImports: readonly TableImport[] = [
   {
     table: 'medication.organisations',
@@ -55,6 +54,9 @@ export const medicationImports: readonly TableImport[] = [
       id,
       { name: 'number', type: text(100), required: true },
       { name: 'zone', type: text(60), required: true },
+      { name: 'name_enc', header: 'name', type: text(200), required: false, encrypted: true },
+      { name: 'email_enc', header: 'email', type: text(320), required: false, encrypted: true },
+      { name: 'phone_enc', header: 'phone', type: text(40), required: false, encrypted: true },
       { name: 'channel', type: oneOf(...CHANNELS), required: false, fallback: `'email'` },
       flag('active', true),
       flag('reminders_opt_in', true),
