@@ -10,6 +10,7 @@ import { clinicRouter } from './drop-in/clinic.ts';
 import { dropInDocs } from './drop-in/docs.ts';
 import { gymRouter } from './drop-in/gym.ts';
 import { litigationRouter } from './drop-in/litigation.ts';
+import { medicationRouter } from './drop-in/medication.ts';
 import type { Env } from './env.ts';
 import { createAuthenticate } from './http/authenticate.ts';
 import { type Endpoint, mountEndpoints } from './http/endpoint.ts';
@@ -80,7 +81,9 @@ export function createApp(deps: AppDeps): Express {
       allowOrigin: env.FUNCTIONS_ALLOW_ORIGIN,
     }),
   );
-  app.use('/v1', createAuthenticate(verifyToken, countWrong));
+  const authenticate = createAuthenticate(verifyToken, countWrong);
+  app.use(medicationRouter({ producer, authenticate, perMinute: env.MEDICATION_REQUESTS_PER_MINUTE }));
+  app.use('/v1', authenticate);
   app.use(mountEndpoints(endpoints));
   app.use(boardOf(deps, verifyToken));
   app.use(unknownPath);

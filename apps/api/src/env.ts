@@ -73,6 +73,9 @@ export const envSchema = z.object({
   GYM_CRON_ALLOW_GET: flag
     .default(false)
     .describe('In production, let GET on the gym cron paths start jobs, with the secret'),
+  MEDICATION_REQUESTS_PER_MINUTE: count(1, 10_000_000)
+    .default(6_000)
+    .describe('Requests that one address may send to the medication paths (/api/v1/jobs/…) in a minute'),
   BOARD_PASSWORD: z
     .string()
     .min(12, { error: 'expected at least 12 characters; make one with: openssl rand -base64 18' })

@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { type DefinedJob, type JobKind, NightshiftError, type TenantRef } from '@nightshift/engine';
+import { type DefinedJob, type JobKind, jobForInput, NightshiftError, type TenantRef } from '@nightshift/engine';
 import type { Producer, Started } from '@nightshift/engine/accept';
 import { type NightSchedule, type NightStep, planNight } from './night-plan.ts';
 
@@ -152,7 +152,7 @@ function endedRow(step: NightStep, started: Started, runs: readonly RunCounts[],
   return {
     job: step.job.name,
     title: step.job.title,
-    kind: step.job.kind,
+    kind: jobForInput(step.job, {}).kind,
     status: failures.length > 0 ? 'failed' : errors > 0 ? 'completed_with_item_errors' : 'completed',
     tenants: started.runs.length,
     items: sum(runs, (run) => run.processed),
@@ -166,7 +166,8 @@ function endedRow(step: NightStep, started: Started, runs: readonly RunCounts[],
 
 function skippedRow(step: NightStep, note: string): NightRow {
   const none = { tenants: 0, items: 0, changed: 0, errors: 0, durationMs: 0, failures: [] };
-  const { name: job, title, kind } = step.job;
+  const { name: job, title } = step.job;
+  const { kind } = jobForInput(step.job, {});
   return { job, title, kind, status: 'skipped', ...none, note };
 }
 

@@ -1,4 +1,4 @@
-export type { Accepted, AcceptRequest } from './accept.ts';
+export { type Accepted, type AcceptRequest, storeErrors } from './accept.ts';
 export type { Alerts } from './alerts/answer-alert.ts';
 export type { AlertCondition } from './alerts/raise-alert.ts';
 export type { AuditEvent, Refusal } from './audit/append.ts';

@@ -27,7 +27,9 @@ export function createCatalogue(jobs: readonly DefinedJob[], templates: readonly
   for (const job of all) problems.push(...afterProblems(job, byName));
   if (problems.length > 0) throw new DeclarationError('The catalogue does not fit together', problems);
   const queues = new Map(
-    all.map((job) => [job.queue, job.kind === 'request' ? ('short' as const) : ('long' as const)]),
+    all
+      .flatMap((job) => (job.sweepForm === undefined ? [job] : [job, job.sweepForm]))
+      .map((job) => [job.queue, job.kind === 'request' ? ('short' as const) : ('long' as const)]),
   );
   return {
     jobs: all,

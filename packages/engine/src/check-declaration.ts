@@ -9,7 +9,7 @@ const COMMON = [
   'upgrade', 'options', 'limits', 'access', 'encrypts', 'decrypts', 'maxNotifications',
 ]; // biome-ignore format: a list of words
 const OWN: Readonly<Record<Job['kind'], readonly string[]>> = {
-  request: ['before', 'handle'],
+  request: ['before', 'handle', 'sweep'],
   sweep: ['count', 'items', 'key', 'shards', 'untilEmpty', 'tenantOf', 'process', 'summarize'],
   task: ['outsideEffects', 'run'],
 };
@@ -50,6 +50,18 @@ function* fieldProblems(job: Job): Generator<string> {
     yield `inputVersion ${job.inputVersion} needs 'upgrade' for older inputs`;
   if (job.kind === 'sweep' && job.scope === 'system' && job.tenantOf === undefined)
     yield `a sweep of system scope needs 'tenantOf'`;
+  if (job.kind === 'request' && job.sweep !== undefined) yield* sweepFormProblems(job, job.sweep);
+}
+
+function* sweepFormProblems(job: Job, sweep: object): Generator<string> {
+  const known = OWN.sweep.filter((field) => field !== 'tenantOf');
+  for (const field of Object.keys(sweep)) {
+    if (!known.includes(field)) yield `unknown option 'sweep.${field}'${suggestion(field, known)}`;
+  }
+  for (const field of NEEDED.sweep) {
+    if (typeof (sweep as Record<string, unknown>)[field] !== 'function') yield `'sweep' needs a function '${field}'`;
+  }
+  if (job.scope === 'system') yield `'sweep' of a request job is for tenant scope`;
 }
 
 function* numberProblems(job: Job): Generator<string> {

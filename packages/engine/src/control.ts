@@ -3,7 +3,7 @@ import type { FieldCrypto } from '@nightshift/db/crypto';
 import { type Accepted, insertOrJoin, storeErrors } from './accept.ts';
 import type { Catalogue } from './catalogue.ts';
 import { openForRetry, sealRun } from './crypto/sealed-input.ts';
-import type { DefinedJob, RunOptions } from './define-job.ts';
+import { type DefinedJob, jobForInput, type RunOptions } from './define-job.ts';
 import { RunStateError, UnknownRunError } from './errors.ts';
 import { type NewRun, newRun } from './new-run.ts';
 import { priorityName } from './priority.ts';
@@ -151,7 +151,8 @@ export function createControl(deps: ControlDeps) {
 }
 
 /** The ended run's input as a new run of this build's version has it. */
-function upgraded(job: DefinedJob, run: EndedRun, input: unknown): unknown {
+function upgraded(declared: DefinedJob, run: EndedRun, input: unknown): unknown {
+  const job = jobForInput(declared, input);
   return run.input_version < job.inputVersion && job.upgrade !== undefined
     ? job.upgrade(input, run.input_version)
     : input;

@@ -100,3 +100,14 @@ it.each([
 ])('finds for %s the name %s', (word, near) => {
   expect(nearest(word, ['gym.commitment-scores', 'zakat.cleanup-cache'])).toBe(near);
 });
+
+it('checks the sweep of a request job', () => {
+  const { items: _, key: __, process: ___, summarize: ____, ...base } = sweep;
+  const problems = problemsOf({ ...base, kind: 'request', handle: async () => [], sweep: { itms: async () => [] } });
+  expect(problems).toEqual(
+    expect.arrayContaining([
+      expect.stringMatching(/sweep.itms'.*'items'/),
+      expect.stringMatching(/'sweep' needs a function 'process'/),
+    ]),
+  );
+});

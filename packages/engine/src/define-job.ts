@@ -76,6 +76,17 @@ export interface ScheduleDeclaration {
   readonly overlap?: 'skip' | 'queue';
   /** A scheduled run waits until this job's run of the same tenant and date has ended, 60 min at most. */
   readonly after?: string;
+  /**
+   * Of the tenants that a tick serves, those that have something to do: the others get no run of it. One query for all of them, seeing their
+   * rows alone. When it fails, all get their run: a tick is never lost to it. Back-fills, nights and calls ask nobody.
+   */
+  readonly tenants?: (ask: TenantsAsk) => Promise<readonly string[]>;
+}
+
+export interface TenantsAsk {
+  readonly client: SqlClient;
+  readonly now: Date;
+  readonly tenantIds: readonly string[];
 }
 
 interface JobBase<Input extends z.ZodType> {
@@ -150,6 +161,12 @@ export interface RequestJob<Input extends z.ZodType = AnyInput, Result = unknown
    * crash: it must leave nothing behind. No connection is held meanwhile.
    */
   readonly before?: (ctx: Context, runs: readonly RequestRun<z.output<Input>>[]) => Promise<void>;
+  /**
+   * What a run without input does: the same for every item, as a sweep of this name. It makes a job with a required input one that can be
+   * scheduled. Tenant scope only.
+   */
+  // biome-ignore lint/suspicious/noExplicitAny: items are the sweep's own business
+  readonly sweep?: SweepForm<any>;
   /** Effects of the bundle, in the transaction that ends its runs. Returns one result a run, in order. No network call in here. */
   readonly handle: (
     ctx: RequestContext,
@@ -232,6 +249,12 @@ export interface TaskTransaction {
   readonly followUp: FollowUp;
 }
 
+/** The part of a sweep that a request job declares beside its `handle`. */
+export type SweepForm<Item> = Pick<
+  SweepJob<z.ZodType, Item>,
+  'count' | 'items' | 'key' | 'shards' | 'process' | 'summarize'
+>;
+
 /** A task's alerts are each in a transaction of their own: they stay when the task fails afterwards. */
 export interface TaskContext extends Context, JobAlerts {
   readonly runId: string;
@@ -260,6 +283,8 @@ export type DefinedJob<J extends Job = Job> = J & {
   readonly queue: string;
   readonly inputVersion: number;
   readonly options: RunOptions;
+  /** A request job's sweep, as a job of the same name. */
+  readonly sweepForm?: DefinedJob<SweepJob>;
 };
 
 /**
@@ -275,12 +300,41 @@ export function defineJob<Input extends z.ZodType, Result>(
 ): DefinedJob<TaskJob<Input, Result>>;
 export function defineJob(job: Job): DefinedJob {
   checkDeclaration(job);
+  return completed(job);
+}
+
+function completed(job: Job): DefinedJob {
   const system = job.name.slice(0, job.name.indexOf('.'));
+  const sweepForm = job.kind === 'request' && job.sweep !== undefined ? formOf(job, job.sweep) : undefined;
   return Object.freeze({
     ...job,
     system,
     queue: job.kind === 'request' ? system : `${system}-long`,
     inputVersion: job.inputVersion ?? 1,
     options: { ...DEFAULT_OPTIONS, ...job.options },
+    ...(sweepForm === undefined ? {} : { sweepForm }),
   });
+}
+
+function formOf(job: RequestJob, form: SweepForm<AnyItem>): DefinedJob<SweepJob> {
+  const { handle: _handle, before: _before, sweep: _sweep, upgrade: _upgrade, ...shared } = job;
+  const sweep: SweepJob = { ...shared, ...form, kind: 'sweep', input: z.strictObject({}), upgrade: () => ({}) };
+  return completed(sweep) as DefinedJob<SweepJob>;
+}
+
+/** The job as it executes this input: a request job with a sweep goes over everything when no input is given. */
+export function jobForInput(job: DefinedJob, input: unknown): DefinedJob {
+  const none = input === undefined || input === null || (typeof input === 'object' && Object.keys(input).length === 0);
+  return none && job.sweepForm !== undefined ? job.sweepForm : job;
+}
+
+/** The job as its runs in the queue for long ones execute it. */
+export function longForm(job: DefinedJob | undefined): DefinedJob<SweepJob> | DefinedJob<TaskJob> | undefined {
+  if (job === undefined) return undefined;
+  return job.kind === 'request' ? job.sweepForm : (job as DefinedJob<SweepJob> | DefinedJob<TaskJob>);
+}
+
+/** Queues that runs of the job may be in. */
+export function queuesOfJob(job: DefinedJob): readonly string[] {
+  return job.sweepForm === undefined ? [job.queue] : [job.queue, job.sweepForm.queue];
 }

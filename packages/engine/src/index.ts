@@ -11,6 +11,7 @@ export {
   type FollowUpRequest,
   type Job,
   type JobKind,
+  jobForInput,
   type RequestContext,
   type RequestJob,
   type RequestResult,
@@ -21,12 +22,14 @@ export {
   type Scope,
   type SqlClient,
   type SweepContext,
+  type SweepForm,
   type SweepJob,
   type SweepTotals,
   type TaskContext,
   type TaskJob,
   type TaskTransaction,
   type TenantRef,
+  type TenantsAsk,
 } from './define-job.ts';
 export * from './errors.ts';
 export type { JobLimits, Limits } from './limits/limits.ts';
@@ -42,4 +45,4 @@ export {
 } from './notifications/template.ts';
 export { type RetryPolicy, retryDelayMs, retryPolicy } from './policy.ts';
 export { PRIORITIES, type Priority, priorityName, priorityNumber, WAITING_BOUND_MS } from './priority.ts';
-export { cronProblem, localDate, nextInstant, zoneProblem } from './schedule/cron.ts';
+export { cronProblem, localDate, localInstant, nextInstant, zoneProblem } from './schedule/cron.ts';

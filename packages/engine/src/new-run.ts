@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { hasPersonal, type Path, personalPaths } from './crypto/personal.ts';
 import { SEALED } from './crypto/sealed-input.ts';
-import type { DefinedJob, RunOptions } from './define-job.ts';
+import { type DefinedJob, jobForInput, type RunOptions } from './define-job.ts';
 import { type FieldProblem, InvalidInputError } from './errors.ts';
 import { newId } from './id.ts';
 import { type Priority, priorityNumber } from './priority.ts';
@@ -82,7 +82,7 @@ function optionsJson({ batchSize, batchDelayMs, timeoutMs, dryRun, ...rest }: Ru
 
 /** Errors: `InvalidInputError` naming each field. */
 export function newRun(parts: NewRunParts): NewRun {
-  const { job } = parts;
+  const job = jobForInput(parts.job, parts.input);
   const { input, personal } = checkedInput(job, parts.input);
   if (parts.options.dryRun && job.kind === 'request') {
     throw invalid(job, '/options/dryRun', 'unsupported', 'a request job has no dry run');

@@ -140,7 +140,7 @@ export function createProducer(options: ProducerOptions): Producer {
     announce: createAnnouncer(redis, namespace),
     requestCancel: (runId) => publish(cancelChannel(namespace), runId),
   });
-  const schedules = createSchedules({ ops, catalogue, tenants, settings, log, wake });
+  const schedules = createSchedules({ app, ops, catalogue, tenants, settings, log, wake });
   const pauses = createPauses({ ops, catalogue, wake });
   async function brokerState(): Promise<BrokerState> {
     if (redis.status !== 'ready') return 'down';

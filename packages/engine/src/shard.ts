@@ -1,6 +1,6 @@
 import { inTransaction, type PoolClient } from '@nightshift/db';
 import type { Catalogue } from './catalogue.ts';
-import type { DefinedJob, RunOptions, SqlClient, SweepJob } from './define-job.ts';
+import { type DefinedJob, longForm, type RunOptions, type SqlClient, type SweepJob } from './define-job.ts';
 import { LostClaimError } from './errors.ts';
 import { lend } from './execute/execution.ts';
 import { newId } from './id.ts';
@@ -108,7 +108,7 @@ export async function endParent(client: SqlClient, catalogue: Catalogue, parentI
     [parentId],
   );
   const [parent] = rows;
-  const job = parent === undefined ? undefined : catalogue.find(parent.job);
+  const job = parent === undefined ? undefined : longForm(catalogue.find(parent.job));
   if (parent === undefined || job?.kind !== 'sweep') return null;
   const children = await client.query('SELECT 1 FROM ops.open_runs WHERE parent_id = $1 LIMIT 1', [parentId]);
   if (children.rowCount !== 0) return null;

@@ -104,7 +104,7 @@ export function createStart(deps: {
         return found;
       });
       if ('triggerId' in ids) return ids;
-      deps.wake([job.queue]);
+      deps.wake(new Set(runs.map((run) => run.queue)));
       return {
         triggerId,
         runs: tenants.map((tenant) => {

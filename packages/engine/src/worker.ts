@@ -162,10 +162,11 @@ async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts):
       for (const name of names) redis.publish(wakeChannel(namespace), name).catch(() => undefined);
   };
   const announce = createAnnouncer(redis, namespace);
-  const schedules = createSchedules({ ops, catalogue, tenants, settings, log, wake });
+  const schedules = createSchedules({ app, ops, catalogue, tenants, settings, log, wake });
   const mayFire = options.fireSchedules ?? true;
   await schedules.sync({ mayFire });
   const clock = createClock({
+    app,
     ops,
     catalogue,
     settings,

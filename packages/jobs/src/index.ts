@@ -11,6 +11,12 @@ import { checkSlaAndOverdue } from './litigation/check-sla-and-overdue.job.ts';
 import { checkUpcomingDeadlines } from './litigation/check-upcoming-deadlines.job.ts';
 import { sendHearingReminders } from './litigation/send-hearing-reminders.job.ts';
 import { litigationTemplates } from './litigation/templates.ts';
+import { analyticsRollUp } from './medication/analytics-roll-up.job.ts';
+import { interactionCheck } from './medication/interaction-check.job.ts';
+import { medicationReminder } from './medication/medication-reminder.job.ts';
+import { refillCheck } from './medication/refill-check.job.ts';
+import { supplyMonitor } from './medication/supply-monitor.job.ts';
+import { medicationTemplates } from './medication/templates.ts';
 import { cleanupCache } from './zakat/cleanup-cache.job.ts';
 import { generateReminders } from './zakat/generate-reminders.job.ts';
 import { regenerateSummaries } from './zakat/regenerate-summaries.job.ts';
@@ -23,6 +29,11 @@ export const jobs = [
   commitmentScores,
   atRiskDetection,
   coachActions,
+  medicationReminder,
+  refillCheck,
+  interactionCheck,
+  supplyMonitor,
+  analyticsRollUp,
   cleanupCache,
   generateReminders,
   regenerateSummaries,
@@ -34,4 +45,4 @@ export const jobs = [
 ] as readonly DefinedJob[];
 
 /** The templates of every system's notifications. */
-export const templates = [...litigationTemplates] as readonly Template[];
+export const templates = [...litigationTemplates, ...medicationTemplates] as readonly Template[];

@@ -2,6 +2,7 @@ import { CLINIC_PATHS } from './clinic.ts';
 import type { DropIn } from './drop-in.ts';
 import { GYM_PATHS } from './gym.ts';
 import { FUNCTIONS } from './litigation-results.ts';
+import { medicationDocs } from './medication-docs.ts';
 
 /** The drop-in and process paths as the OpenAPI document shows them: they take any body and have their seeds' shapes. */
 export function dropInDocs(): Record<string, Record<string, unknown>> {
@@ -19,6 +20,7 @@ export function dropInDocs(): Record<string, Record<string, unknown>> {
       ]),
     ),
     ...functionPaths(),
+    ...medicationDocs(),
     ...PROCESS,
   };
 }

@@ -1,4 +1,4 @@
-import type { Request, Response } from 'express';
+import type { Request, RequestHandler, Response } from 'express';
 import { ipKeyGenerator, rateLimit } from 'express-rate-limit';
 import { ProblemError } from './problem.ts';
 
@@ -41,10 +41,28 @@ function limiter(windowMs: number, limit: number, keyGenerator: (req: Request) =
   });
 }
 
-function tooMany(req: Request, windowMs: number): ProblemError {
+function tooMany(
+  req: Request,
+  windowMs: number,
+  code = 'too-many-attempts',
+  detail = 'Too many wrong credentials. Wait and try again.',
+): ProblemError {
   const { rateLimit: info } = req as { rateLimit?: { resetTime?: Date } };
   const waitMs = Math.max(1_000, (info?.resetTime?.getTime() ?? Date.now() + windowMs) - Date.now());
-  return new ProblemError(429, 'too-many-attempts', 'Too many wrong credentials. Wait and try again.', {
+  return new ProblemError(429, code, detail, {
     headers: { 'Retry-After': String(Math.ceil(waitMs / 1_000)) },
+  });
+}
+
+/** So many requests of one address in a minute, right or wrong ones. Errors (passed on): 429. */
+export function createRequestLimit(perMinute: number): RequestHandler {
+  return rateLimit({
+    windowMs: 60_000,
+    limit: perMinute,
+    keyGenerator: (req) => ipKeyGenerator(req.ip ?? 'unknown'),
+    standardHeaders: false,
+    legacyHeaders: false,
+    handler: (req, _res, next) =>
+      next(tooMany(req, 60_000, 'too-many-requests', 'Too many requests in this minute. Wait and try again.')),
   });
 }

@@ -1,4 +1,11 @@
-import { type DefinedJob, type FieldProblem, PRIORITIES, retryPolicy, runOptionsSchema } from '@nightshift/engine';
+import {
+  type DefinedJob,
+  type FieldProblem,
+  jobForInput,
+  PRIORITIES,
+  retryPolicy,
+  runOptionsSchema,
+} from '@nightshift/engine';
 import { jobLimitsPatchSchema, listJobSettings, listPauses } from '@nightshift/engine/accept';
 import { z } from 'zod';
 import { type Endpoint, endpoint } from '../http/endpoint.ts';
@@ -156,7 +163,7 @@ function startRun(deps: RouteDeps): Endpoint {
 }
 
 function inputProblems(job: DefinedJob, input: unknown): FieldProblem[] {
-  const parsed = job.input.safeParse(input ?? {});
+  const parsed = jobForInput(job, input).input.safeParse(input ?? {});
   if (parsed.success) return [];
   return schemaProblems(parsed.error).map((problem) => ({ ...problem, pointer: `/input${problem.pointer}` }));
 }

@@ -69,10 +69,11 @@ async function prepareData(
       members: 2000,
       facilities: 3,
       clients: 1000,
+      organisations: 2,
       encryptionKeys: secrets.encryptionKeys,
     });
     if (!seeded.seeded) return 'kept';
-    return `${seeded.gyms} gyms, ${count(seeded.members)} members, ${count(seeded.visits)} visits; ${seeded.clinic.facilities} clinics, ${count(seeded.clinic.clients)} clients; ${count(seeded.zakat.users)} zakat users; ${seeded.litigation.firms} law firms`;
+    return `${seeded.gyms} gyms, ${count(seeded.members)} members, ${count(seeded.visits)} visits; ${seeded.clinic.facilities} clinics, ${count(seeded.clinic.clients)} clients; ${seeded.medication.organisations} health organisations, ${seeded.medication.users} users; ${count(seeded.zakat.users)} zakat users; ${seeded.litigation.firms} law firms`;
   });
 }
 

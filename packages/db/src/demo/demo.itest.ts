@@ -40,6 +40,7 @@ describe('demo data', () => {
       litigation: { firms: 0, cases: 0, tasks: 0, hearings: 0 },
       clinic: { facilities: 0, clients: 0, visits: 0, labResults: 0 },
       zakat: { users: 0, snapshots: 0, payments: 0, cacheEntries: 0 },
+      medication: { organisations: 0, users: 0, medications: 0, reminders: 0 },
     });
     expect((await two.admin.query(FINGERPRINT)).rows).toEqual(first.rows);
     expect(demoGymTenantId(8, 'iron-works')).not.toBe(demoGymTenantId(7, 'iron-works'));

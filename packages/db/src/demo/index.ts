@@ -2,11 +2,14 @@ import pg from 'pg';
 import { type ClinicDemoCounts, seedClinics } from './clinic.ts';
 import { type GymDemoCounts, seedGyms } from './gym.ts';
 import { type LitigationDemoCounts, seedFirms } from './litigation.ts';
+import { type MedicationDemoCounts, seedOrganisations } from './medication.ts';
 import { seedZakat, type ZakatDemoCounts } from './zakat.ts';
 
 export { demoClinicTenantId } from './clinic.ts';
 export { demoGymTenantId } from './gym.ts';
 export { demoFirmTenantId } from './litigation.ts';
+export { demoOrganisationTenantId, insertMedicationTable } from './medication.ts';
+export { DEMO_TABLE_VERSION } from './medication-table.ts';
 export { demoZakatTenantId } from './zakat.ts';
 
 export interface SeedDemoOptions {
@@ -34,6 +37,10 @@ export interface SeedDemoOptions {
   readonly zakatUsers?: number;
   /** Firms of the litigation system, default 2, 3 at most; none without `encryptionKeys`. */
   readonly firms?: number;
+  /** Organisations of the medication system, default none, 4 at most; needs `encryptionKeys`. */
+  readonly organisations?: number;
+  /** For each organisation, default 200. */
+  readonly organisationUsers?: number;
   /** Hears a short line for each tenant made. */
   readonly onProgress?: (message: string) => void;
 }
@@ -42,6 +49,7 @@ export interface SeedDemoOptions {
 export interface SeedDemoResult extends GymDemoCounts {
   readonly seeded: boolean;
   readonly clinic: ClinicDemoCounts;
+  readonly medication: MedicationDemoCounts;
   readonly zakat: ZakatDemoCounts;
   readonly litigation: LitigationDemoCounts;
 }
@@ -53,6 +61,9 @@ const FILLED = [
   'litigation.documents', 'litigation.automation_logs', 'ops.tenants',
 ]; // biome-ignore format: a list of names
 const FILLED_ZAKAT = ['zakat.users', 'zakat.snapshots', 'zakat.payments', 'zakat.analytics_metrics', 'ops.tenants'];
+const FILLED_MEDICATION = [
+  'users', 'medications', 'user_medications', 'dose_schedules', 'reminders', 'interactions',
+].map((table) => `medication.${table}`); // biome-ignore format: a list of names
 
 /**
  * Fills the database with demo tenants, in one transaction: all or nothing. Deterministic; a second call adds nothing.
@@ -91,15 +102,17 @@ export async function seedDemo(options: SeedDemoOptions): Promise<SeedDemoResult
       { ...clinics, ...shared, encryptionKeys: options.encryptionKeys },
       onProgress,
     );
+    const medication = await seedMedication(client, options);
     const zakat = await seedZakatIfKeys(client, options);
     const litigation = await seedLitigation(client, options);
     await client.query('COMMIT');
     const filled = [
       ...(counts.gyms > 0 || clinic.facilities > 0 || litigation.firms > 0 ? FILLED : []),
+      ...(medication.organisations > 0 ? FILLED_MEDICATION : []),
       ...(zakat.users > 0 ? FILLED_ZAKAT : []),
     ];
     if (filled.length > 0) await client.query(`VACUUM (ANALYZE) ${[...new Set(filled)].join(', ')}`);
-    return { seeded: filled.length > 0, ...counts, clinic, zakat, litigation };
+    return { seeded: filled.length > 0, ...counts, clinic, medication, zakat, litigation };
   } finally {
     // Ending the connection rolls back what was not committed.
     await client.end();
@@ -122,4 +135,15 @@ async function seedLitigation(client: pg.Client, options: SeedDemoOptions): Prom
   const { seed = 1, endDate = new Date(), onProgress = () => undefined } = options;
   const sizes = { cases: 120, tasks: 600, hearings: 100 };
   return seedFirms(client, { firms, ...sizes, seed, endDate, encryptionKeys }, onProgress);
+}
+
+async function seedMedication(client: pg.Client, options: SeedDemoOptions): Promise<MedicationDemoCounts> {
+  const { encryptionKeys, organisations = 0, organisationUsers = 200 } = options;
+  if (!encryptionKeys) return { organisations: 0, users: 0, medications: 0, reminders: 0 };
+  const { seed = 1, endDate = new Date(), onProgress = () => undefined } = options;
+  return seedOrganisations(
+    client,
+    { organisations, users: organisationUsers, seed, endDate, encryptionKeys },
+    onProgress,
+  );
 }

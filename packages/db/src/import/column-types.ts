@@ -67,6 +67,34 @@ export const minorUnits: ColumnType = {
     /^\d{1,18}$/.test(cell) ? { value: cell } : { problem: 'expected whole minor units like 12345, 18 digits at most' },
 };
 
+/** The same in lower case. */
+export function lowerText(longest: number): ColumnType {
+  return { sql: 'text', parse: (cell) => text(longest).parse(cell.toLowerCase()) };
+}
+
+/** Words between semicolons, in lower case: `Coumadin; Jantoven`. */
+export function wordList(longest: number): ColumnType {
+  return {
+    sql: 'text[]',
+    parse(cell) {
+      const parsed = text(longest).parse(cell.toLowerCase());
+      if ('problem' in parsed) return parsed;
+      const words = parsed.value.split(';').flatMap((word) => (word.trim() === '' ? [] : [word.trim()]));
+      return { value: `{${words.map((word) => `"${word.replaceAll(/["\\]/g, '\\$&')}"`).join(',')}}` };
+    },
+  };
+}
+
+/** A number of 0 or more with so many decimals at most. */
+export function decimal(decimals: number): ColumnType {
+  const form = new RegExp(`^\\d{1,9}(\\.\\d{1,${decimals}})?$`);
+  return {
+    sql: 'numeric',
+    parse: (cell) =>
+      form.test(cell) ? { value: cell } : expected(`a number like 1.5, ${decimals} decimals at most`, cell),
+  };
+}
+
 export function oneOf(...words: readonly string[]): ColumnType {
   return {
     sql: 'text',

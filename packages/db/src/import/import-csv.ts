@@ -9,12 +9,13 @@ import { gymImports } from './gym.ts';
 import { ImportConflictError, UnknownImportTableError, UnknownTenantError } from './import-errors.ts';
 import { createStage, insertRows, resolveRows, rowChecks, STAGE } from './import-statements.ts';
 import { litigationImports } from './litigation.ts';
+import { medicationImports } from './medication.ts';
 import { type CsvReader, readCsv } from './read-lines.ts';
 import type { TableImport } from './table-import.ts';
 import { inUnhurriedTransaction, NO_LIMIT_MS, unhurried } from './unhurried-transaction.ts';
 import { zakatImports } from './zakat.ts';
 
-const IMPORTS: readonly TableImport[] = [...gymImports, ...clinicImports, ...zakatImports, ...litigationImports];
+const IMPORTS: readonly TableImport[] = [...gymImports, ...clinicImports, ...medicationImports, ...zakatImports, ...litigationImports];
 const UNIQUE_OR_FOREIGN_KEY = ['23505', '23503'];
 
 export interface ImportCsvOptions {

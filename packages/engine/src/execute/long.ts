@@ -1,7 +1,7 @@
 import { inTransaction } from '@nightshift/db';
 import { maskedVerdict } from '../crypto/masked-message.ts';
 import { openInput, type PersonalValues } from '../crypto/sealed-input.ts';
-import type { DefinedJob, SweepJob, TaskJob } from '../define-job.ts';
+import { type DefinedJob, longForm, type SweepJob, type TaskJob } from '../define-job.ts';
 import { DeadlineExceededError, LostClaimError, PermanentError } from '../errors.ts';
 import { judge, type Outcome, thrownOutcome, type Verdict } from '../outcome.ts';
 import {
@@ -41,9 +41,9 @@ export async function executeLong(
   inHand: LongRunsInHand,
 ): Promise<string | null> {
   const [id] = dispatch.runs;
-  const job = deps.catalogue.find(dispatch.job);
+  const job = longForm(deps.catalogue.find(dispatch.job));
   if (id === undefined) return null;
-  if (job === undefined || job.kind === 'request' || deps.shutdown.aborted) {
+  if (job === undefined || deps.shutdown.aborted) {
     await untilStored(
       () =>
         inTransaction(deps.app, [dispatch.tenantId], (client) => releaseDispatch(client, dispatch.id, dispatch.runs)),

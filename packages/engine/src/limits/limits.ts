@@ -1,6 +1,7 @@
 import type { Pool } from '@nightshift/db';
 import { z } from 'zod';
 import type { Catalogue } from '../catalogue.ts';
+import { queuesOfJob } from '../define-job.ts';
 
 /** How much of something may be in hand or be started. A field that is absent limits nothing. */
 export interface Limits {
@@ -85,7 +86,7 @@ export async function readLimits(
 }
 
 function limitsOf(catalogue: Catalogue, queue: string, rows: readonly Row[]): QueueLimits | null {
-  const declared = catalogue.jobs.filter((job) => job.queue === queue);
+  const declared = catalogue.jobs.filter((job) => queuesOfJob(job).includes(queue));
   const system = queue.replace(/-long$/, '');
   const tenants = new Map<string, Limits>();
   const jobs = new Map<string, JobLimits>();

@@ -2,6 +2,7 @@ import { inTransaction, isUuid, type Pool, type PoolClient } from '@nightshift/d
 import { storeErrors } from '../accept.ts';
 import type { Catalogue } from '../catalogue.ts';
 import { nearest } from '../check-declaration.ts';
+import { queuesOfJob } from '../define-job.ts';
 import { UnknownQueueError, UnknownTenantError } from '../errors.ts';
 import { PASS_LOCK } from './pass-lock.ts';
 
@@ -61,7 +62,7 @@ export function createPauses(deps: {
         if (!names.includes(key)) throw new UnknownQueueError(key, nearest(key, names));
         return [key];
       case 'job':
-        return [deps.catalogue.get(key).queue];
+        return queuesOfJob(deps.catalogue.get(key));
       case 'tenant': {
         const found = isUuid(key) ? await client.query('SELECT 1 FROM ops.tenants WHERE id = $1', [key]) : null;
         if (!found?.rowCount) throw new UnknownTenantError(key, 'any');

@@ -17,6 +17,8 @@ const LONGEST_SLEEP_MS = 500;
 const SHORTEST_SLEEP_MS = 5;
 
 export interface ClockDeps {
+  /** See `FireDeps`. */
+  readonly app?: Pool;
   readonly ops: Pool;
   readonly catalogue: Catalogue;
   readonly settings: JobSettings;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { cronInstants, cronProblem, type DstRule, localDate, nextInstant, zoneProblem } from './cron.ts';
+import { cronInstants, cronProblem, type DstRule, localDate, localInstant, nextInstant, zoneProblem } from './cron.ts';
 
 function instants(cron: string, zone: string, after: string, n: number, dst?: DstRule): string[] {
   const found: string[] = [];
@@ -158,4 +158,23 @@ it('tells the date where somebody lives', () => {
   expect(localDate(instant, 'UTC')).toBe('2026-05-01');
   expect(localDate(instant, 'Asia/Kolkata')).toBe('2026-05-02');
   expect(localDate(instant, 'America/Los_Angeles')).toBe('2026-05-01');
+});
+
+describe('localInstant', () => {
+  it.each([
+    ['2026-11-22', '08:00', 'UTC', '2026-11-22T08:00'],
+    ['2026-11-22', '08:00', 'Asia/Kolkata', '2026-11-22T02:30'],
+    // Clocks forward: the missing time moves to the first one after the gap.
+    ['2026-03-29', '02:30', 'Europe/Berlin', '2026-03-29T01:00'],
+    ['2026-03-29', '03:00', 'Europe/Berlin', '2026-03-29T01:00'],
+    ['2026-03-29', '01:59', 'Europe/Berlin', '2026-03-29T00:59'],
+    // Clocks back: the first pass.
+    ['2026-10-25', '02:30', 'Europe/Berlin', '2026-10-25T00:30'],
+    ['2026-10-25', '03:00', 'Europe/Berlin', '2026-10-25T02:00'],
+    ['2026-10-04', '02:15', 'Australia/Lord_Howe', '2026-10-03T15:30'],
+    // A day that never was.
+    ['2011-12-30', '12:00', 'Pacific/Apia', '2011-12-30T10:00'],
+  ])('%s %s in %s', (date, time, zone, utc) => {
+    expect(localInstant(date, time, zone).toISOString().slice(0, 16)).toBe(utc);
+  });
 });

@@ -74,6 +74,22 @@ export function cronInstants(cron: string, zone: string, after: Date, count: num
   return found;
 }
 
+/**
+ * When the zone's clock first shows this local time (`2026-03-29`, `02:30`) or, where it skips it, the first time after it: the rule `once`.
+ */
+export function localInstant(date: string, time: string, zone: string): Date {
+  const local = Date.parse(`${date}T${time}:00Z`);
+  // No zone is 15 hours ahead of UTC: the clock shows an earlier time then.
+  let from = local - 15 * 3_600_000;
+  for (let offset = offsetAt(zone, from); ; ) {
+    const change = nextChange(zone, from, local - offset);
+    if (change === null) return new Date(local - offset);
+    if (local < change.at + change.after) return new Date(change.at);
+    from = change.at;
+    offset = change.after;
+  }
+}
+
 interface Step {
   /** ms */
   readonly at: number;

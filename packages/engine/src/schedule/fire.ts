@@ -1,4 +1,4 @@
-import type { PoolClient } from '@nightshift/db';
+import type { Pool, PoolClient } from '@nightshift/db';
 import type { Logger } from 'pino';
 import { raiseAlert } from '../alerts/raise-alert.ts';
 import type { Catalogue } from '../catalogue.ts';
@@ -13,6 +13,7 @@ import { inLine, type Line, openLine, waitsInLine } from './in-line.ts';
 import { type PlannedTick, planTicks, type TickRules } from './plan-ticks.ts';
 import { servedTenants, type TenantSelector } from './selector.ts';
 import { afterOverlap, type Fired, insertTicks, insertTriggers } from './tick-records.ts';
+import { withWork } from './with-work.ts';
 
 /** A row of `ops.schedules` as the clock loop reads it. */
 export interface ScheduleRow {
@@ -45,6 +46,8 @@ export interface FireDeps {
   readonly catalogue: Catalogue;
   readonly settings: JobSettings;
   readonly log: Logger;
+  /** As ns_app: in which jobs are asked for `schedule.tenants`. Without it every tenant that a tick serves gets its run. */
+  readonly app?: Pool;
 }
 
 /**
@@ -68,7 +71,7 @@ export async function fireSchedules(
   );
   const other = fresh.filter(({ tick }) => tick.state !== 'fired');
   const firing = fresh.filter(({ tick }) => tick.state === 'fired');
-  const { fired, runs } = await runsOfTicks(deps, client, firing);
+  const { fired, runs } = await runsOfTicks(deps, client, firing, now);
   const made = await insertRuns(client, runs);
   await insertTriggers(client, fired, made);
   await insertTicks(client, [...other, ...fired.map((f) => afterOverlap(f, made))]);
@@ -86,7 +89,7 @@ export async function fireSchedules(
     client,
     other.filter(({ tick }) => tick.state === 'missed'),
   );
-  return new Set(fired.filter((f) => f.runs.some((run) => made.has(run.id))).map((f) => f.job.queue));
+  return new Set(fired.flatMap((f) => f.runs.filter((run) => made.has(run.id)).map((run) => run.queue)));
 }
 
 /** One alert a schedule, however many of its ticks were missed. */
@@ -134,10 +137,11 @@ async function runsOfTicks(
   deps: FireDeps,
   client: PoolClient,
   firing: readonly Firing[],
+  now: Date,
 ): Promise<{ fired: Fired[]; runs: NewRun[] }> {
   const schedules = [...new Set(firing.map(({ schedule }) => schedule))];
   if (schedules.length === 0) return { fired: [], runs: [] };
-  const served = await servedTenants(client, deps.catalogue, schedules);
+  const served = await withWork(deps, schedules, await servedTenants(client, deps.catalogue, schedules), now);
   const line = await openLine(client, schedules, 'tick');
   const fired: Fired[] = [];
   const runs: NewRun[] = [];

@@ -1,6 +1,6 @@
 import { inTransaction, type Pool, type PoolClient } from '@nightshift/db';
 import { storeErrors } from '../accept.ts';
-import type { TenantRef } from '../define-job.ts';
+import { jobForInput, queuesOfJob, type TenantRef } from '../define-job.ts';
 import { newId } from '../id.ts';
 import { priorityNumber } from '../priority.ts';
 import type { Tenants } from '../tenants.ts';
@@ -92,7 +92,7 @@ export function createSchedules(deps: SchedulesDeps) {
         throw invalidSchedule([
           { pointer: '/job', code: 'invalid', detail: `'${job.name}' does not run for one tenant` },
         ]);
-      if (!job.input.safeParse({}).success)
+      if (!jobForInput(job, {}).input.safeParse({}).success)
         throw invalidSchedule([
           { pointer: '/job', code: 'needs-input', detail: `'${job.name}' cannot run without an input` },
         ]);
@@ -122,7 +122,7 @@ export function createSchedules(deps: SchedulesDeps) {
     /** Errors: `UnknownScheduleError`, `InvalidInputError`. */
     async backFill(id: string, request: BackFillRequest, actor: string): Promise<BackFill> {
       const done = await storeErrors(() => backFill(deps, id, request, actor));
-      if (!done.dryRun) deps.wake([deps.catalogue.get(done.job).queue]);
+      if (!done.dryRun) deps.wake(queuesOfJob(deps.catalogue.get(done.job)));
       return done;
     },
 
