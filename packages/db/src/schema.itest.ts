@@ -6,6 +6,7 @@ import { cloneTestDatabase, type TestDatabase } from './import/test-database.ts'
 import { createPool, inTransaction, type Pool } from './index.ts';
 import * as clinic from './schema/clinic.ts';
 import * as gym from './schema/gym.ts';
+import * as backups from './schema/medication-backups.ts';
 import * as notifications from './schema/notifications.ts';
 import * as ops from './schema/ops.ts';
 import * as zakat from './schema/zakat.ts';
@@ -15,7 +16,7 @@ const NOT_OURS = ['ops.migrations'];
 /** Names tenants, and is the platform's own: handlers never see a key. */
 const KEYS = 'ops.tenant_keys';
 
-const exported: unknown[] = [ops, notifications, clinic, gym, zakat].flatMap((schema) =>
+const exported: unknown[] = [ops, notifications, clinic, gym, backups, zakat].flatMap((schema) =>
   Object.values<unknown>(schema),
 );
 const declared = exported
@@ -64,7 +65,7 @@ beforeAll(async () => {
        coalesce((SELECT jsonb_agg(jsonb_build_object('name', o.policyname, 'role', o.roles[1], 'using', o.qual, 'check', coalesce(o.with_check, '')))
           FROM pg_policies o WHERE o.schemaname = n.nspname AND o.tablename = c.relname), '[]') AS policies
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE n.nspname IN ('ops', 'clinic', 'gym', 'zakat') AND c.relkind IN ('r', 'p') AND NOT c.relispartition`,
+     WHERE n.nspname IN ('ops', 'clinic', 'gym', 'medication', 'zakat') AND c.relkind IN ('r', 'p') AND NOT c.relispartition`,
   );
   found = rows.filter((table) => !NOT_OURS.includes(table.name));
 });
@@ -174,7 +175,7 @@ describe('row-level security', () => {
   it('keeps the business tables from the platform role, and platform tables from the tenant role', async () => {
     const { rows } = await db.admin.query<{ role: string; name: string }>(
       `SELECT r AS role, n.nspname || '.' || c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, unnest(ARRAY['ns_app', 'ns_ops']) r
-       WHERE n.nspname IN ('ops', 'clinic', 'gym', 'zakat') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+       WHERE n.nspname IN ('ops', 'clinic', 'gym', 'medication', 'zakat') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
          AND has_table_privilege(r, c.oid, 'SELECT') AND ((r = 'ns_ops' AND n.nspname <> 'ops')
            OR (r = 'ns_app' AND n.nspname = 'ops' AND NOT c.relrowsecurity AND c.relname <> 'migrations'))`,
     );

@@ -5,6 +5,7 @@ import { refreshSummaries } from './clinic/refresh-summaries.job.ts';
 import { atRiskDetection } from './gym/at-risk-detection.job.ts';
 import { coachActions } from './gym/coach-actions.job.ts';
 import { commitmentScores } from './gym/commitment-scores.job.ts';
+import { backup } from './medication/backup.job.ts';
 import { cleanupCache } from './zakat/cleanup-cache.job.ts';
 import { generateReminders } from './zakat/generate-reminders.job.ts';
 import { regenerateSummaries } from './zakat/regenerate-summaries.job.ts';
@@ -17,6 +18,7 @@ export const jobs = [
   commitmentScores,
   atRiskDetection,
   coachActions,
+  backup,
   cleanupCache,
   generateReminders,
   regenerateSummaries,
