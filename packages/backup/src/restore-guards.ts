@@ -8,8 +8,15 @@ export interface Guards {
 }
 
 interface TriggerRow {
+  table: number;
   name: string;
   enabled: 'O' | 'A' | 'R';
+}
+
+interface KeyRow {
+  table: number;
+  name: string;
+  definition: string;
 }
 
 const ENABLE = { O: 'ENABLE', A: 'ENABLE ALWAYS', R: 'ENABLE REPLICA' } as const;
@@ -19,51 +26,38 @@ const ENABLE = { O: 'ENABLE', A: 'ENABLE ALWAYS', R: 'ENABLE REPLICA' } as const
  * audited, changed nor refused because of the order in which tables come. Foreign keys are made again afterwards, which checks them all.
  */
 export async function guardsOff(client: pg.Client, tables: readonly Table[]): Promise<Guards> {
-  const keys: string[] = [];
-  const others: string[] = [];
-  for (const table of tables) {
-    for (const { name, definition } of await foreignKeys(client, table)) {
-      await client.query(`ALTER TABLE ${table.sql} DROP CONSTRAINT ${quoted(name)}`);
-      keys.push(`ALTER TABLE ${table.sql} ADD CONSTRAINT ${quoted(name)} ${definition}`);
-    }
-    for (const { name, enabled } of await triggers(client, table)) {
-      await client.query(`ALTER TABLE ${table.sql} DISABLE TRIGGER ${quoted(name)}`);
-      others.push(`ALTER TABLE ${table.sql} ${ENABLE[enabled]} TRIGGER ${quoted(name)}`);
-    }
-    if (await isForced(client, table)) {
-      await client.query(`ALTER TABLE ${table.sql} NO FORCE ROW LEVEL SECURITY`);
-      others.push(`ALTER TABLE ${table.sql} FORCE ROW LEVEL SECURITY`);
-    }
-  }
-  return { back: [...keys, ...others] };
+  const byOid = new Map(tables.map((table) => [table.oid, table.sql]));
+  const oids = [[...byOid.keys()]];
+  const keys = await client.query<KeyRow>(
+    `SELECT conrelid::int8 AS table, conname AS name, pg_get_constraintdef(oid) AS definition FROM pg_constraint
+     WHERE conrelid = ANY ($1::oid[]) AND contype = 'f' AND conparentid = 0`,
+    oids,
+  );
+  const triggers = await client.query<TriggerRow>(
+    `SELECT tgrelid::int8 AS table, tgname AS name, tgenabled AS enabled FROM pg_trigger
+     WHERE tgrelid = ANY ($1::oid[]) AND NOT tgisinternal AND tgparentid = 0 AND tgenabled <> 'D'`,
+    oids,
+  );
+  const forced = await client.query<{ table: number }>(
+    'SELECT oid::int8 AS table FROM pg_class WHERE oid = ANY ($1::oid[]) AND relforcerowsecurity',
+    oids,
+  );
+  const alter = (table: number) => `ALTER TABLE ${byOid.get(table)}`;
+  const off = [
+    ...keys.rows.map(({ table, name }) => `${alter(table)} DROP CONSTRAINT ${quoted(name)}`),
+    ...triggers.rows.map(({ table, name }) => `${alter(table)} DISABLE TRIGGER ${quoted(name)}`),
+    ...forced.rows.map(({ table }) => `${alter(table)} NO FORCE ROW LEVEL SECURITY`),
+  ];
+  if (off.length > 0) await client.query(off.join(';\n'));
+  return {
+    back: [
+      ...keys.rows.map(({ table, name, definition }) => `${alter(table)} ADD CONSTRAINT ${quoted(name)} ${definition}`),
+      ...triggers.rows.map(({ table, name, enabled }) => `${alter(table)} ${ENABLE[enabled]} TRIGGER ${quoted(name)}`),
+      ...forced.rows.map(({ table }) => `${alter(table)} FORCE ROW LEVEL SECURITY`),
+    ],
+  };
 }
 
 export async function guardsOn(client: pg.Client, guards: Guards): Promise<void> {
   for (const statement of guards.back) await client.query(statement);
-}
-
-async function foreignKeys(client: pg.Client, table: Table): Promise<{ name: string; definition: string }[]> {
-  const { rows } = await client.query<{ name: string; definition: string }>(
-    `SELECT conname AS name, pg_get_constraintdef(oid) AS definition FROM pg_constraint
-     WHERE conrelid = $1 AND contype = 'f' AND conparentid = 0`,
-    [table.oid],
-  );
-  return rows;
-}
-
-async function triggers(client: pg.Client, table: Table): Promise<TriggerRow[]> {
-  const { rows } = await client.query<TriggerRow>(
-    `SELECT tgname AS name, tgenabled AS enabled FROM pg_trigger
-     WHERE tgrelid = $1 AND NOT tgisinternal AND tgparentid = 0 AND tgenabled <> 'D'`,
-    [table.oid],
-  );
-  return rows;
-}
-
-async function isForced(client: pg.Client, table: Table): Promise<boolean> {
-  const { rows } = await client.query<{ forced: boolean }>(
-    'SELECT relforcerowsecurity AS forced FROM pg_class WHERE oid = $1',
-    [table.oid],
-  );
-  return rows[0]?.forced === true;
 }

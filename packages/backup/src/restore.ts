@@ -78,7 +78,7 @@ export async function restoreBackup(request: RestoreRequest): Promise<Restored> 
     await guardsOn(client, guards);
     const keys = await writeTenantKeys(client, request.tenantKeys ?? [], last.tenant?.id ?? null);
     await client.query('COMMIT');
-    await refreshViews(client);
+    await refreshViews(client, last);
     return {
       id,
       type: last.type,
@@ -255,7 +255,7 @@ async function prove(client: pg.Client, tables: readonly Target[], manifest: Man
 }
 
 /** Views hold what they were made from, so they are made again; and the planner learns the new sizes. */
-async function refreshViews(client: pg.Client): Promise<void> {
+async function refreshViews(client: pg.Client, manifest: Manifest): Promise<void> {
   const { rows } = await client.query<{ name: string; owner: string }>(
     `SELECT format('%I.%I', n.nspname, c.relname) AS name, quote_ident(pg_get_userbyid(c.relowner)) AS owner
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -264,5 +264,6 @@ async function refreshViews(client: pg.Client): Promise<void> {
   // As its owner, which row-level security lets see every tenant.
   for (const { name, owner } of rows)
     await client.query(`BEGIN; SET LOCAL ROLE ${owner}; REFRESH MATERIALIZED VIEW ${name}; COMMIT`);
-  await client.query('ANALYZE');
+  const filled = manifest.tables.filter((table) => table.rows > 0).map((table) => quotedName(table.name));
+  if (filled.length > 0) await client.query(`ANALYZE ${filled.join(', ')}`);
 }
