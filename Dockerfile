@@ -24,6 +24,8 @@ WORKDIR /app
 ENV NODE_ENV=production
 # Owned by root and read by `node`: a process that is broken into cannot rewrite its own code.
 COPY --from=runtime-files /app ./
+# A new volume takes its owner from here.
+RUN mkdir /backups && chown node:node /backups
 USER node
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["node", "apps/cli/dist/health.js", "api"]

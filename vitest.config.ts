@@ -4,7 +4,7 @@ const exclude = ['**/node_modules/**', '**/dist/**', '**/.nightshift/**'];
 const servers = './test/global-setup.ts';
 
 // Tests see the workspace's packages as source, so that nothing has to be built before a test runs.
-const conditions = ['@nightshift/source', 'module', 'node', 'development|production'];
+const conditions = ['@nightshift/source', 'node', 'development|production'];
 const fromSource = { resolve: { conditions }, ssr: { resolve: { conditions } } };
 
 export default defineConfig({

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -56,6 +57,9 @@ async function startServers(): Promise<Servers> {
   process.env.NIGHTSHIFT_TEST_REDIS_URL = redis.url;
   process.env.NIGHTSHIFT_TEST_TEMPLATE = TEMPLATE;
   process.env.NIGHTSHIFT_TEST_LOGIN_PASSWORD = LOGIN_PASSWORD;
+  // The nightly backup is part of every night that a test runs.
+  process.env.BACKUP_ROOT = join(dir, 'backups');
+  process.env.ENCRYPTION_KEYS ??= `test:${randomBytes(32).toString('base64')}`;
   return servers;
 }
 

@@ -19,6 +19,7 @@ test('jobs --json is an array of objects with a name, and nothing else is on std
     'gym.commitment-scores',
     'gym.at-risk-detection',
     'gym.coach-actions',
+    'medication.backup',
     'zakat.cleanup-cache',
     'zakat.generate-reminders',
     'zakat.regenerate-summaries',
@@ -86,7 +87,19 @@ test('migrate and seed ask for the administrator', async () => {
 test('help lists every command', async () => {
   const { exitCode, stdout } = await runCaptured(['--help'], NOWHERE);
   expect(exitCode).toBe(0);
-  for (const command of ['night', 'jobs', 'run', 'runs', 'schedules', 'token', 'import', 'seed', 'migrate', 'doctor']) {
+  for (const command of [
+    'night',
+    'jobs',
+    'run',
+    'runs',
+    'schedules',
+    'token',
+    'import',
+    'seed',
+    'migrate',
+    'backup',
+    'doctor',
+  ]) {
     expect(stdout).toMatch(new RegExp(`^  ${command}\\b`, 'm'));
   }
 });

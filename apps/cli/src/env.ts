@@ -1,3 +1,4 @@
+import { backupEnvShape } from '@nightshift/backup';
 import { encryptionKeysVariable } from '@nightshift/engine/crypto';
 import { z } from 'zod';
 
@@ -14,6 +15,7 @@ export const cliEnvSchema = z.object({
       'Postgres as a role that may make roles and databases: for migrate and seed, never for the API or a worker',
     ),
   ENCRYPTION_KEYS: encryptionKeysVariable,
+  ...backupEnvShape,
 });
 
 /** Variables that docker-compose.yml alone reads. */

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import type { Cli } from './cli-context.ts';
 import { alertsCommand } from './commands/alerts.ts';
+import { backupCommand } from './commands/backup.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { explainCommand } from './commands/explain.ts';
 import { importCommand } from './commands/import.ts';
@@ -36,6 +37,7 @@ export function buildProgram(cli: Cli): Command {
     queuesCommand,
     keysCommand,
     alertsCommand,
+    backupCommand,
     tokenCommand,
     importCommand,
     seedCommand,

@@ -1,3 +1,4 @@
+import { backupEnvShape } from '@nightshift/backup';
 import { encryptionKeysVariable } from '@nightshift/engine/crypto';
 import { z } from 'zod';
 
@@ -102,6 +103,7 @@ export const workerEnvSchema = z.object({
     .describe(
       "Address of the firms' own application, which links in litigation mails lead to; default the API's port on this machine",
     ),
+  ...backupEnvShape,
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')
@@ -122,6 +124,8 @@ export function readEnv(source: NodeJS.ProcessEnv): WorkerEnv {
     problems.push('  - ENCRYPTION_KEYS: is not set, and production needs it for personal fields');
   if ((source.SMTP_URL ? 1 : 0) !== (source.MAIL_FROM ? 1 : 0))
     problems.push('  - SMTP_URL and MAIL_FROM: mail needs both, and one is not set');
+  if (source.NODE_ENV === 'production' && !source.BACKUP_ROOT && !source.S3_BUCKET)
+    problems.push('  - BACKUP_ROOT: is not set, and neither is S3_BUCKET: the nightly backup has nowhere to go');
   if (parsed.success && problems.length === 0) return parsed.data;
   throw new Error(`The worker cannot start; set these environment variables right:\n${problems.join('\n')}`);
 }

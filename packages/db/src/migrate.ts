@@ -110,6 +110,8 @@ async function ensureRoles(client: pg.Client, loginPassword: string | undefined)
     const { rows: may } = await client.query<{ may: boolean }>(`SELECT pg_has_role($1, 'SET') AS may`, [role]);
     if (may[0]?.may !== true) await client.query(`GRANT ${role} TO CURRENT_USER`);
   }
+  // Also for a login role that an older version made.
+  await client.query(`GRANT ns_backup TO ${LOGIN_ROLE} WITH INHERIT FALSE, SET TRUE`);
   if (loginPassword !== undefined) {
     await client.query(`ALTER ROLE ${LOGIN_ROLE} PASSWORD ${client.escapeLiteral(loginPassword)}`);
   }

@@ -8,6 +8,7 @@ import * as clinic from './schema/clinic.ts';
 import * as gym from './schema/gym.ts';
 import * as litigation from './schema/litigation.ts';
 import * as medication from './schema/medication.ts';
+import * as backups from './schema/medication-backups.ts';
 import * as notifications from './schema/notifications.ts';
 import * as ops from './schema/ops.ts';
 import * as zakat from './schema/zakat.ts';
@@ -17,8 +18,8 @@ const NOT_OURS = ['ops.migrations'];
 /** Names tenants, and is the platform's own: handlers never see a key. */
 const KEYS = 'ops.tenant_keys';
 
-const exported: unknown[] = [ops, notifications, clinic, gym, medication, zakat, litigation].flatMap((schema) =>
-  Object.values<unknown>(schema),
+const exported: unknown[] = [ops, notifications, clinic, gym, medication, backups, zakat, litigation].flatMap(
+  (schema) => Object.values<unknown>(schema),
 );
 const declared = exported
   .filter((value) => is(value, PgTable))

@@ -6,7 +6,7 @@ import type { RunOptions } from './define-job.ts';
 import { IdempotencyConflictError, StoreUnavailableError } from './errors.ts';
 import { insertRuns } from './insert-runs.ts';
 import type { JobSettings } from './job-settings.ts';
-import { type NewRun, newRun } from './new-run.ts';
+import { checkOfOneTenant, type NewRun, newRun } from './new-run.ts';
 import type { Priority } from './priority.ts';
 import { PG_WAKE_CHANNEL } from './redis-names.ts';
 import type { RunStatus } from './run-status.ts';
@@ -128,6 +128,7 @@ export function createAccept(deps: AcceptDeps) {
 
   async function prepare(request: AcceptRequest, actor: string): Promise<NewRun> {
     const job = deps.catalogue.get(request.job);
+    checkOfOneTenant(job, request.tenant, request.input);
     return storeErrors(async () => {
       const tenant = await deps.tenants.resolve(job, request.tenant);
       const options = await deps.settings.effective(job, tenant.id, request.options ?? {});
@@ -151,6 +152,7 @@ export function createAccept(deps: AcceptDeps) {
     const runs: NewRun[] = [];
     for (const request of requests) {
       const job = deps.catalogue.get(request.job);
+      checkOfOneTenant(job, request.tenant, request.input);
       const key = `${job.name} ${request.tenant ?? ''}`;
       let found = shared.get(key);
       if (found === undefined) {

@@ -6,12 +6,12 @@ import { cronProblem, DST_RULES, zoneProblem } from './schedule/cron.ts';
 
 const COMMON = [
   'kind', 'name', 'title', 'description', 'scope', 'priority', 'retry', 'schedule', 'typicalMs', 'maxMs', 'input', 'inputVersion',
-  'upgrade', 'options', 'limits', 'access', 'encrypts', 'decrypts', 'maxNotifications',
+  'upgrade', 'options', 'limits', 'access', 'encrypts', 'decrypts', 'maxNotifications', 'ofOneTenant',
 ]; // biome-ignore format: a list of words
 const OWN: Readonly<Record<Job['kind'], readonly string[]>> = {
   request: ['before', 'handle', 'sweep'],
   sweep: ['count', 'items', 'key', 'shards', 'untilEmpty', 'tenantOf', 'process', 'summarize'],
-  task: ['outsideEffects', 'run'],
+  task: ['outsideEffects', 'snapshots', 'run'],
 };
 const NEEDED: Readonly<Record<Job['kind'], readonly string[]>> = {
   request: ['handle'],
@@ -50,6 +50,10 @@ function* fieldProblems(job: Job): Generator<string> {
     yield `inputVersion ${job.inputVersion} needs 'upgrade' for older inputs`;
   if (job.kind === 'sweep' && job.scope === 'system' && job.tenantOf === undefined)
     yield `a sweep of system scope needs 'tenantOf'`;
+  if (job.ofOneTenant !== undefined && (job.scope !== 'system' || job.kind === 'sweep'))
+    yield `'ofOneTenant' is for requests and tasks of system scope: a job of scope 'tenant' has a tenant always`;
+  if (job.access !== undefined && job.access !== 'platform' && job.access !== 'admin')
+    yield `expected access 'platform' or 'admin', got '${job.access}'`;
   if (job.kind === 'request' && job.sweep !== undefined) yield* sweepFormProblems(job, job.sweep);
 }
 

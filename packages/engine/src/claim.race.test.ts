@@ -52,6 +52,7 @@ beforeAll(async () => {
   deps = {
     app,
     ops,
+    databaseUrl: engine.store.databaseUrl,
     catalogue: createCatalogue([job]),
     tenants: createTenants(ops),
     crypto: processCrypto(undefined, ops),

@@ -1,3 +1,4 @@
+import type { Snapshot } from '@nightshift/db';
 import type { FieldCrypto } from '@nightshift/db/crypto';
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres';
 import type { Logger } from 'pino';
@@ -110,8 +111,13 @@ interface JobBase<Input extends z.ZodType> {
   readonly limits?: JobLimits;
   /** Most notifications that one run may make, over all its batches; one that would make more fails. Default: no limit. */
   readonly maxNotifications?: number;
-  /** Roles that may start it besides `operator` and above; `platform`: only platform tokens of `admin` or `service`. */
-  readonly access?: 'platform';
+  /** Who may start it, instead of `operator` and above: `platform`: only platform tokens of `admin` or `service`; `admin`: only admins. */
+  readonly access?: 'platform' | 'admin';
+  /**
+   * System scope: inputs whose run is one tenant's, named by the caller, and no business of the system. Such a run sees that tenant alone,
+   * and its tenant's own callers may start it.
+   */
+  readonly ofOneTenant?: (input: z.output<Input>) => boolean;
   /** True: its handler may encrypt fields (`ctx.crypto`). */
   readonly encrypts?: boolean;
   /** True: its handler may decrypt fields as well. Others hold no key to read with. Personal input fields need neither. */
@@ -265,6 +271,11 @@ export interface TaskContext extends Context, JobAlerts {
    * few statements that last, such as the refresh of a view.
    */
   transaction<T>(work: (tx: TaskTransaction) => Promise<T>, limit?: { readonly atMostMs: number }): Promise<T>;
+  /**
+   * One consistent, read-only view of every tenant's rows (as ns_backup), on a connection of its own; closed when the run is stopped.
+   * Errors: `PermanentError` in a job that does not declare `snapshots`.
+   */
+  snapshot<T>(work: (snapshot: Snapshot) => Promise<T>): Promise<T>;
 }
 
 /** One handler that may last: it must watch `ctx.signal`. */
@@ -272,6 +283,8 @@ export interface TaskJob<Input extends z.ZodType = AnyInput, Result = unknown> e
   readonly kind: 'task';
   /** True: it changes the outside world, so a dry run is refused. */
   readonly outsideEffects?: boolean;
+  /** True: it may read every tenant's rows through `ctx.snapshot`. */
+  readonly snapshots?: boolean;
   readonly run: (ctx: TaskContext, input: z.output<Input>) => Promise<Result>;
 }
 

@@ -126,6 +126,17 @@ function defaultUniqueKey(job: DefinedJob, input: string, parts: NewRunParts): s
     : null;
 }
 
+/** Errors: `InvalidInputError` where a run of one tenant names none, or a run of the system names one. */
+export function checkOfOneTenant(job: DefinedJob, named: string | null, input: unknown): void {
+  if (job.ofOneTenant === undefined) return;
+  const parsed = job.input.safeParse(input ?? {});
+  // A bad input is reported by `newRun`, field by field.
+  if (!parsed.success || job.ofOneTenant(parsed.data) === (named !== null)) return;
+  throw named === null
+    ? invalid(job, '/tenant', 'required', 'a run with this input is one tenant’s: name it, by slug or id')
+    : invalid(job, '/tenant', 'unsupported', 'a run with this input is the system’s: name no tenant');
+}
+
 function checkedInput(job: DefinedJob, input: unknown): { input: string; personal: readonly Path[] } {
   const given = input ?? {};
   if (typeof given === 'object' && Object.hasOwn(given, SEALED))

@@ -79,6 +79,7 @@ function real(): Real {
   const deps: ExecuteDeps = {
     app,
     ops,
+    databaseUrl: engine.store.databaseUrl,
     catalogue: engine.producer.catalogue,
     tenants: createTenants(ops),
     crypto: processCrypto(undefined, ops),

@@ -8,7 +8,7 @@ import { IdempotencyConflictError } from './errors.ts';
 import { newId } from './id.ts';
 import { insertRuns } from './insert-runs.ts';
 import type { JobSettings } from './job-settings.ts';
-import { type NewRun, newRun } from './new-run.ts';
+import { checkOfOneTenant, type NewRun, newRun } from './new-run.ts';
 import type { Priority } from './priority.ts';
 import { localDate } from './schedule/cron.ts';
 import { PLATFORM_TENANT, type Tenants } from './tenants.ts';
@@ -62,6 +62,7 @@ export function createStart(deps: {
   /** Errors: `UnknownJobError`, `UnknownTenantError`, `InvalidInputError`, `StoreUnavailableError`. */
   return async function start(cause: Cause, actor: string): Promise<Started> {
     const job = deps.catalogue.get(cause.job);
+    checkOfOneTenant(job, null, cause.input);
     return storeErrors(async () => {
       const tenants = await tenantsOf(job, cause.tenants);
       const triggerId = newId();

@@ -1,9 +1,9 @@
-import { inTransaction, type PoolClient } from '@nightshift/db';
+import { inSnapshot, inTransaction, type PoolClient } from '@nightshift/db';
 import { type JobAlerts, jobAlerts } from './alerts/job-alerts.ts';
 import { jobCrypto } from './crypto/job-crypto.ts';
 import type { PersonalValues } from './crypto/sealed-input.ts';
 import type { DefinedJob, FollowUpRequest, TaskContext, TaskJob, TenantRef } from './define-job.ts';
-import { LostClaimError } from './errors.ts';
+import { LostClaimError, PermanentError } from './errors.ts';
 import { type ExecuteDeps, lazyDb, lend, notifyFor, SILENCE_GRACE_MS } from './execute/execution.ts';
 import { orAborted, type Stopper } from './execute/signals.ts';
 import { insertFollowUp } from './follow-up.ts';
@@ -59,6 +59,17 @@ export async function runTask(
         if (run.options.dryRun) await client.query('ROLLBACK; BEGIN');
         return result;
       }),
+    async snapshot(work) {
+      if (job.snapshots !== true)
+        throw new PermanentError(
+          `'${job.name}' does not declare 'snapshots: true', so it may not read every tenant's rows`,
+        );
+      const { timeoutMs } = run.options;
+      return inSnapshot(
+        { url: deps.databaseUrl, name: 'nightshift-snapshot', timeoutMs, signal: stopper.signal },
+        work,
+      );
+    },
   };
   return { result: (await orAborted(job.run(ctx, input), stopper.signal)) ?? null, failedItems: 0 };
 }

@@ -74,7 +74,8 @@ export function createTenants(ops: Pick<Pool, 'query'>): Tenants {
         idOrSlug !== null
           ? await byName(job, idOrSlug)
           : await find(`system/${job.system}`, `system = $1 AND kind = 'system'`, [job.system]);
-      if (row === null || (job.scope === 'system') !== (row.kind === 'system' && job.system !== 'ops')) {
+      const ofSystem = job.scope === 'system' && (job.ofOneTenant === undefined || idOrSlug === null);
+      if (row === null || ofSystem !== (row.kind === 'system' && job.system !== 'ops')) {
         throw new UnknownTenantError(idOrSlug ?? SYSTEM_SLUG, job.system);
       }
       return row;

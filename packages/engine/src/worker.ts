@@ -202,6 +202,7 @@ async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts):
   const deps: ConsumeDeps = {
     app, ops, catalogue, tenants, crypto, worker: id, log, announce, wake, inHand, namespace,
     redisUrl: options.redisUrl,
+    databaseUrl: options.databaseUrl,
     shutdown: shutdown.signal,
     notified: () => sender?.wake(),
     measured: dispatcher.measured,

@@ -12,6 +12,7 @@ import { checkUpcomingDeadlines } from './litigation/check-upcoming-deadlines.jo
 import { sendHearingReminders } from './litigation/send-hearing-reminders.job.ts';
 import { litigationTemplates } from './litigation/templates.ts';
 import { analyticsRollUp } from './medication/analytics-roll-up.job.ts';
+import { backup } from './medication/backup.job.ts';
 import { interactionCheck } from './medication/interaction-check.job.ts';
 import { medicationReminder } from './medication/medication-reminder.job.ts';
 import { refillCheck } from './medication/refill-check.job.ts';
@@ -34,6 +35,7 @@ export const jobs = [
   interactionCheck,
   supplyMonitor,
   analyticsRollUp,
+  backup,
   cleanupCache,
   generateReminders,
   regenerateSummaries,

@@ -12,7 +12,7 @@ export function medicationDocs(): Record<string, Record<string, unknown>> {
     const post = {
       operationId: `medication-${name}`,
       tags: ['Medication'],
-      summary: `Run ${job} for the organisation of the token`,
+      summary: name === 'backup' ? `Run ${job}, for admins` : `Run ${job} for the organisation of the token`,
       description:
         'Checked in this order: size, type and rate, schema, token, role, then whether user and medications exist.',
       security: [{ token: [] }],

@@ -2,6 +2,7 @@ import { inTransaction } from '@nightshift/db';
 import { type DefinedJob, type FieldProblem, UnknownTenantError } from '@nightshift/engine';
 import { type Producer, storeErrors } from '@nightshift/engine/accept';
 import {
+  backupInput,
   findMissing,
   interactionInput,
   refillInput,
@@ -20,7 +21,7 @@ import { demandRole, MAY_START, type Principal } from '../http/principal.ts';
 import { ProblemError, schemaProblems } from '../http/problem.ts';
 import { methodNotAllowed } from '../http/refuse.ts';
 import { acceptedAnswer } from '../routes/run-answer.ts';
-import { demandMayStart } from '../routes/whose-run.ts';
+import { demandMayStart, isOfOneTenant } from '../routes/whose-run.ts';
 
 /** Largest body of these paths (SPEC 3.4). */
 const MAX_MEDICATION_BYTES = 65_536;
@@ -75,6 +76,7 @@ export const MEDICATION_PATHS: Readonly<Record<string, MedicationPath>> = {
     medications,
   })),
   'analytics-roll-up': path('medication.analytics-roll-up', rollUpInput),
+  backup: path('medication.backup', backupInput),
 };
 
 /** `POST /api/v1/jobs/<name>`, in the seed's order: size, type and rate; schema; token; role; business rules; then the run is accepted. */
@@ -111,9 +113,10 @@ function handler(deps: MedicationDeps, one: MedicationPath): RequestHandler {
     const principal = await authenticated(deps.authenticate, req, res);
     demandRole(principal, MAY_START);
     const job = deps.producer.catalogue.get(one.job);
-    demandMayStart(job, principal);
-    const tenantId = await organisationOf(deps.producer, job, principal);
-    if (one.named !== undefined) await demandKnown(deps.producer, tenantId, one.named(body as never), body);
+    demandMayStart(job, principal, isOfOneTenant(job, body));
+    const tenantId = await organisationOf(deps.producer, job, principal, body);
+    if (one.named !== undefined && tenantId !== null)
+      await demandKnown(deps.producer, tenantId, one.named(body as never), body);
     const idempotency = idempotencyOf(req, principal, body);
     const request = { job: job.name, tenant: tenantId, input: body, idempotency };
     const accepted = await deps.producer.accept(request, principal.sub);
@@ -157,8 +160,17 @@ async function authenticated(authenticate: RequestHandler, req: Request, res: Re
   return principal;
 }
 
-/** Errors: 403 for a token of no organisation: the seed's bodies name none. */
-async function organisationOf(producer: Producer, job: DefinedJob, principal: Principal): Promise<string> {
+/**
+ * The organisation of the token, or null for a run of the whole platform.
+ * Errors: 403 for a token of no organisation where the run is one's: the seed's bodies name none.
+ */
+async function organisationOf(
+  producer: Producer,
+  job: DefinedJob,
+  principal: Principal,
+  body: unknown,
+): Promise<string | null> {
+  if (job.scope === 'system' && !isOfOneTenant(job, body)) return null;
   if (principal.tenantId === null)
     throw new ProblemError(403, 'forbidden', 'This needs a token of an organisation: one with its tenant.');
   try {

@@ -45,7 +45,18 @@ export function openApiDocument(parts: DocumentParts): Json {
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: parts.publicUrl ?? '/' }],
-    tags: ['Jobs', 'Runs', 'Schedules', 'Queues', 'Records', 'Clinic', 'Gym', 'Litigation', 'Medication', 'Process'].map((name) => ({
+    tags: [
+      'Jobs',
+      'Runs',
+      'Schedules',
+      'Queues',
+      'Records',
+      'Clinic',
+      'Gym',
+      'Litigation',
+      'Medication',
+      'Process',
+    ].map((name) => ({
       name,
     })),
     security: [{ token: [] }],

@@ -16,7 +16,7 @@ import { schemaProblems } from '../http/problem.ts';
 import type { RouteDeps } from './deps.ts';
 import { acceptedAnswer } from './run-answer.ts';
 import { acceptedSchema, instantInput, jobDetailSchema, jobSchema, pageSchema, runDetailSchema } from './schemas.ts';
-import { demandMayStart, tenantOf, tenantProblems } from './whose-run.ts';
+import { demandMayStart, isOfOneTenant, tenantOf, tenantProblems } from './whose-run.ts';
 
 const jobParams = z.strictObject({ job: z.string().min(1).max(100).meta({ example: 'gym.commitment-scores' }) });
 const YEAR_MS = 366 * 86_400_000;
@@ -146,11 +146,16 @@ function startRun(deps: RouteDeps): Endpoint {
       ...tenantProblems(producer.catalogue.get(job), given.tenant, principal),
       ...inputProblems(producer.catalogue.get(job), given.input),
     ],
-    admit: ({ job }, principal) => demandMayStart(producer.catalogue.get(job), principal),
+    // A job with runs of one tenant is looked at again when its input is known.
+    admit: ({ job: name }, principal) => {
+      const job = producer.catalogue.get(name);
+      demandMayStart(job, principal, job.ofOneTenant !== undefined);
+    },
     handle: async ({ params, body, principal, req, signal }) => {
       const seconds = waitSeconds(req.headers.prefer);
       const idempotency = idempotencyOf(req, principal, body);
       const job = producer.catalogue.get(params.job);
+      demandMayStart(job, principal, isOfOneTenant(job, body.input));
       const tenant = await tenantOf(producer, job, body.tenant ?? null, principal);
       const { input, priority, dueAt, options } = body;
       const accepted = await producer.accept(
@@ -195,7 +200,7 @@ function jobAnswer(job: DefinedJob): z.input<typeof jobSchema> {
     maxMs: job.maxMs,
     targets: { successAbove: 0.95, errorsBelow: 0.05 },
     options: { ...job.options },
-    platformOnly: job.access === 'platform' || job.scope === 'system',
+    platformOnly: job.access === 'platform' || (job.scope === 'system' && job.ofOneTenant === undefined),
   };
 }
 

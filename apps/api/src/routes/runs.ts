@@ -201,7 +201,10 @@ function retryingMany({ producer }: RouteDeps): Endpoint {
       202: { description: 'What was started.', schema: retriedSchema },
     },
     handle: async ({ body, principal }) => {
-      if (body.job !== undefined) demandMayStart(producer.catalogue.get(body.job), principal);
+      if (body.job !== undefined) {
+        const job = producer.catalogue.get(body.job);
+        demandMayStart(job, principal, job.ofOneTenant !== undefined);
+      }
       const jobs = producer.catalogue.jobs.filter((job) => mayStart(job, principal)).map((job) => job.name);
       const retried = await producer.retryMany(body, principal.sub, principal.tenantId, jobs);
       return { status: body.dryRun ? 200 : 202, body: retried };
@@ -278,5 +281,5 @@ function again(deps: RouteDeps, action: 'retry' | 'replay'): Endpoint {
 async function demandMayTouch({ producer }: RouteDeps, id: string, principal: Principal): Promise<void> {
   const run = await findRun(producer.pools, id, principal.tenantId);
   const job = producer.catalogue.find(run.job);
-  if (job !== undefined) demandMayStart(job, principal);
+  if (job !== undefined) demandMayStart(job, principal, job.ofOneTenant !== undefined);
 }

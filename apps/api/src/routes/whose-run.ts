@@ -1,21 +1,39 @@
 import { type DefinedJob, type FieldProblem, UnknownTenantError } from '@nightshift/engine';
 import type { Producer } from '@nightshift/engine/accept';
-import { demandPlatform, demandRole, hasRole, MAY_START_PLATFORM, type Principal } from '../http/principal.ts';
+import {
+  demandPlatform,
+  demandRole,
+  hasRole,
+  MAY_EDIT,
+  MAY_START_PLATFORM,
+  type Principal,
+} from '../http/principal.ts';
 
-/** Errors: 403 when the job is the platform's, or works across tenants, and the caller isn't. */
-export function demandMayStart(job: DefinedJob, principal: Principal): void {
+/**
+ * Errors: 403 when the job is the platform's, or works across tenants, and the caller isn't; or is for admins. `own`: the run in question is of
+ * the caller's tenant alone, though the job's others are the system's.
+ */
+export function demandMayStart(job: DefinedJob, principal: Principal, own = false): void {
+  if (job.access === 'admin') demandRole(principal, MAY_EDIT);
   if (job.access === 'platform') {
     demandRole(principal, MAY_START_PLATFORM);
     demandPlatform(principal);
   }
   // Its runs read and write every tenant's rows.
-  if (job.scope === 'system') demandPlatform(principal);
+  if (job.scope === 'system' && !own) demandPlatform(principal);
 }
 
 export function mayStart(job: DefinedJob, principal: Principal): boolean {
-  const across = job.access === 'platform' || job.scope === 'system';
+  const across = job.access === 'platform' || (job.scope === 'system' && job.ofOneTenant === undefined);
   if (across && principal.tenantId !== null) return false;
+  if (job.access === 'admin') return hasRole(principal, MAY_EDIT);
   return job.access !== 'platform' || hasRole(principal, MAY_START_PLATFORM);
+}
+
+/** Whether a run with this input would be of one tenant alone, in a job whose others are the system's. */
+export function isOfOneTenant(job: DefinedJob, input: unknown): boolean {
+  const parsed = job.input.safeParse(input ?? {});
+  return parsed.success && job.ofOneTenant?.(parsed.data) === true;
 }
 
 /** A platform token says whose run it is, where a job has no tenant of its own. */

@@ -28,14 +28,14 @@ export function migrateCommand(program: Command, cli: Cli): void {
 }
 
 /** The role `nightshift` gets the password that DATABASE_URL connects with, so that both always agree. */
-function passwordOfLogin(env: Environment): string | undefined {
+export function passwordOfLogin(env: Environment): string | undefined {
   if (!env.DATABASE_URL) return undefined;
   const url = new URL(env.DATABASE_URL);
   return url.username === 'nightshift' && url.password !== '' ? decodeURIComponent(url.password) : undefined;
 }
 
 /** Every server has a database `postgres`; the one to be made may not exist yet. */
-function existingDatabase(adminUrl: string): string {
+export function existingDatabase(adminUrl: string): string {
   const url = new URL(adminUrl);
   url.pathname = '/postgres';
   return url.href;

@@ -68,6 +68,8 @@ function appEnvironment(options: FleetOptions, role: AppRole): NodeJS.ProcessEnv
     ...secretVariables(options.secrets),
     NODE_ENV: options.production ? 'production' : 'development',
     NIGHTSHIFT_HOME: options.home,
+    // Production says where to; another disk than the database's is best.
+    ...(options.production || options.env.BACKUP_ROOT ? {} : { BACKUP_ROOT: join(options.home, 'backups') }),
     NIGHTSHIFT_NS: options.env.NIGHTSHIFT_NS || 'ns',
     DATABASE_URL: options.servers.databaseUrl,
     REDIS_URL: options.servers.redisUrl,

@@ -15,7 +15,13 @@ import type { TableImport } from './table-import.ts';
 import { inUnhurriedTransaction, NO_LIMIT_MS, unhurried } from './unhurried-transaction.ts';
 import { zakatImports } from './zakat.ts';
 
-const IMPORTS: readonly TableImport[] = [...gymImports, ...clinicImports, ...medicationImports, ...zakatImports, ...litigationImports];
+const IMPORTS: readonly TableImport[] = [
+  ...gymImports,
+  ...clinicImports,
+  ...medicationImports,
+  ...zakatImports,
+  ...litigationImports,
+];
 const UNIQUE_OR_FOREIGN_KEY = ['23505', '23503'];
 
 export interface ImportCsvOptions {

@@ -15,6 +15,8 @@ import type { Tenants } from '../tenants.ts';
 export interface ExecuteDeps {
   readonly app: Pool;
   readonly ops: Pool;
+  /** For what needs a connection of its own. */
+  readonly databaseUrl: string;
   readonly catalogue: Catalogue;
   readonly tenants: Tenants;
   readonly worker: string;

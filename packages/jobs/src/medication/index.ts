@@ -1,2 +1,2 @@
 export { findMissing, type Missing } from './find-entities.ts';
-export { interactionInput, refillInput, reminderInput, rollUpInput, supplyInput } from './inputs.ts';
+export { backupInput, interactionInput, refillInput, reminderInput, rollUpInput, supplyInput } from './inputs.ts';

@@ -1,3 +1,4 @@
+import { BACKUP_TYPES, STORAGE_TYPES, storagePathSchema } from '@nightshift/backup';
 import { ROLLUP_METRICS } from '@nightshift/db/medication';
 import { personal } from '@nightshift/engine';
 import { z } from 'zod';
@@ -81,3 +82,20 @@ const timeRange = z
 export const rollUpInput = z
   .strictObject({ time_range: timeRange, metrics_types: z.array(z.enum(ROLLUP_METRICS)).min(1).max(20) })
   .meta({ id: 'AnalyticsRollUp' });
+
+export const backupInput = z
+  .strictObject({
+    backup_type: z
+      .enum(BACKUP_TYPES)
+      .default('full')
+      .describe(
+        'full: everything; incremental: what changed since the last one in this storage; tenant: one organisation',
+      ),
+    storage_config: z
+      .strictObject({
+        type: z.enum(STORAGE_TYPES).default('local'),
+        path: storagePathSchema.default('').describe('Below BACKUP_ROOT or in the bucket, such as nightly'),
+      })
+      .prefault({}),
+  })
+  .meta({ id: 'Backup' });

@@ -1,0 +1,11 @@
+export * from './errors.ts';
+export { findBackup, type ListedBackup, listBackups } from './find-backups.ts';
+export { BACKUP_TYPES, type BackupType, type Manifest, rowsOf } from './manifest.ts';
+export { openManifest, type Verified, verifyBackup } from './read-backup.ts';
+export { type Restored, type RestoreRequest, restoreBackup } from './restore.ts';
+export { type BackupSettings, backupEnvShape, backupSettings } from './settings.ts';
+export { STORAGE_TYPES, type Storage, type StorageType } from './storage/storage.ts';
+export { storagePathSchema } from './storage/storage-path.ts';
+export { NOT_SAVED } from './tables.ts';
+export { parseTenantKeys, readTenantKeys, type SavedTenantKey, tenantKeysText } from './tenant-keys.ts';
+export { type BackupRequest, writeBackup } from './write-backup.ts';
