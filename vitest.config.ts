@@ -5,6 +5,8 @@ const servers = './test/global-setup.ts';
 
 // Tests see the workspace's packages as source, so that nothing has to be built before a test runs.
 const conditions = ['@nightshift/source', 'node', 'development|production'];
+// CI wants colours in its own logs; what tests compare has none.
+const env = { NO_COLOR: '1' };
 const fromSource = { resolve: { conditions }, ssr: { resolve: { conditions } } };
 
 export default defineConfig({
@@ -15,6 +17,8 @@ export default defineConfig({
         ...fromSource,
         test: {
           name: 'unit',
+          env,
+          isolate: false,
           include: ['**/*.test.ts', '**/*.prop.test.ts'],
           exclude: [...exclude, '**/*.race.test.ts'],
           sequence: { groupOrder: 0 },
@@ -24,6 +28,9 @@ export default defineConfig({
         ...fromSource,
         test: {
           name: 'integration',
+          env,
+          // Each file has its own database and prefix; loading the engine anew for each of them cost a minute.
+          isolate: false,
           include: ['**/*.itest.ts', '**/*.race.test.ts'],
           exclude,
           globalSetup: servers,
@@ -36,6 +43,7 @@ export default defineConfig({
         // Whole processes, from dist: one file at a time, because each brings up a fleet.
         test: {
           name: 'e2e',
+          env,
           include: ['**/*.e2e.ts'],
           exclude,
           globalSetup: servers,

@@ -70,14 +70,27 @@ function readCounts(file, exitCode) {
   };
 }
 
+/** Whole processes mostly wait, for leases and timeouts: beside them there is room for the others. */
+const SUITES = [['--project=unit', '--project=integration'], ['--project=e2e']];
+
+async function runSuite(args, directory, name, stdio) {
+  const file = join(directory, `${name}.json`);
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
+  const { code, output } = await run(bin('vitest'), ['run', ...reporters, ...args], stdio);
+  return { ...readCounts(file, code), output };
+}
+
 async function runTests(filters) {
   const directory = mkdtempSync(join(tmpdir(), 'nightshift-gate-'));
-  const file = join(directory, 'results.json');
-  const args = ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${file}`, ...filters];
-  const { code } = await run(bin('vitest'), args, 'inherit');
-  const counts = readCounts(file, code);
+  const [shown, ...behind] = filters.length > 0 ? [filters] : SUITES;
+  const suites = await Promise.all([
+    runSuite(shown, directory, 'suite', 'inherit'),
+    ...behind.map((args, index) => runSuite(args, directory, `suite-${index}`, ['ignore', 'pipe', 'pipe'])),
+  ]);
   rmSync(directory, { recursive: true, force: true });
-  return counts;
+  for (const { output } of suites) process.stdout.write(output);
+  const sum = (count) => suites.reduce((total, suite) => total + suite[count], 0);
+  return { passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') };
 }
 
 /**

@@ -331,8 +331,13 @@ describe('the catalogue and its document', () => {
           as: null,
           headers: { Accept: 'application/json' },
         });
-        // Without a token: known paths ask for one, unknown ones (there is none in the document) would say 404.
-        expect([path, method, [200, 401].includes(reply.status)]).toEqual([path, method, true]);
+        // Without a token: known paths ask for one, or for a body before it; unknown ones (there is none in the document) would say 404.
+        const asks = path.startsWith('/api/v1/jobs/') ? 400 : 401;
+        expect({ path, method, known: [200, asks].includes(reply.status), status: reply.status }).toMatchObject({
+          path,
+          method,
+          known: true,
+        });
       }
     }
   });

@@ -84,7 +84,6 @@ export function medicationRouter(deps: MedicationDeps): Router {
   const router = Router({ caseSensitive: true, strict: true });
   const limit = createRequestLimit(deps.perMinute);
   for (const [name, one] of Object.entries(MEDICATION_PATHS)) {
-    if (deps.producer.catalogue.find(one.job) === undefined) continue;
     router
       .route(`/api/v1/jobs/${name}`)
       .post(limit, readSmallBody, handler(deps, one))
