@@ -1,13 +1,9 @@
-import type { AddressInfo } from 'node:net';
 import { inTransaction } from '@nightshift/db';
 import { createFieldCrypto, type FieldCrypto, parseKeyring } from '@nightshift/db/crypto';
-import PostalMime from 'postal-mime';
-import { SMTPServer } from 'smtp-server';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { senderOptions } from '../notifications/channels.ts';
 import { DATA_PLACE, TO_PLACE } from '../notifications/notify.ts';
 import { render } from '../notifications/template.ts';
-import { runJob, TEST_ENCRYPTION_KEYS, type TestEngine, testEngine, until } from '../testing/index.ts';
+import { mailServer, runJob, TEST_ENCRYPTION_KEYS, type TestEngine, testEngine, until } from '../testing/index.ts';
 import { tinyRequest } from '../testing/tiny.ts';
 import { raiseAlert } from './raise-alert.ts';
 import { type AlertMail, alertsTemplate, tellAlerts } from './tell-alerts.ts';
@@ -111,20 +107,7 @@ test('a mail that cannot be written leaves its alert untold; a worker tells it',
 });
 
 test('three failed runs arrive as a mail at a real server', async () => {
-  const received: Buffer[] = [];
-  const server = new SMTPServer({
-    authOptional: true,
-    disabledCommands: ['STARTTLS'],
-    onData(stream, _session, done) {
-      const parts: Buffer[] = [];
-      stream.on('data', (part: Buffer) => parts.push(part));
-      stream.on('end', () => {
-        received.push(Buffer.concat(parts));
-        done();
-      });
-    },
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const server = await mailServer();
   const broken = tinyRequest('broken', {
     retry: { retries: 0 },
     handle: () => Promise.reject(new Error('it is broken today')),
@@ -138,25 +121,17 @@ test('three failed runs arrive as a mail at a real server', async () => {
     // Its first look comes at its start, and sees the three.
     await failing.addWorker({
       alertMail: { to: ['ops@example.org'], publicUrl: 'https://jobs.example.org' },
-      notifications: senderOptions({
-        production: false,
-        smtpUrl: `smtp://127.0.0.1:${(server.server.address() as AddressInfo).port}`,
-        mailFrom: 'jobs@example.org',
-        whatsapp: { url: '' },
-        perSecond: { email: 10, whatsapp: 1, webhook: 1 },
-        inHand: 1,
-      }),
+      notifications: server.sending,
     });
-    const raw = await until('the mail', async () => received[0]);
-    const mail = await PostalMime.parse(raw);
+    const mail = await until('the mail', async () => server.mails[0]);
     const { rows } = await failing.store.admin.query('SELECT id FROM ops.alerts');
-    expect(mail.to?.map((one) => one.address)).toEqual(['ops@example.org']);
+    expect(mail.envelope.to).toEqual(['ops@example.org']);
     expect(mail.subject).toMatch(/^\[CRITICAL\] tiny\.broken for north failed 3 times in a row/);
     expect(mail.text).toContain(`https://jobs.example.org/v1/alerts/${rows[0]?.id}`);
     expect(mail.html).toContain(`href="https://jobs.example.org/v1/alerts/${rows[0]?.id}"`);
-    expect(received).toHaveLength(1);
+    expect(server.mails).toHaveLength(1);
   } finally {
     await failing.close();
-    await new Promise<void>((resolve) => server.close(() => resolve()));
+    await server.close();
   }
 });

@@ -1,8 +1,6 @@
-import type { AddressInfo } from 'node:net';
-import PostalMime from 'postal-mime';
-import { SMTPServer } from 'smtp-server';
 import { afterEach, describe, expect, test } from 'vitest';
 import { z } from 'zod';
+import { mailServer } from '../testing/mail-server.ts';
 import { type SmtpFault, type SmtpStub, smtpStub } from '../testing/smtp-stub.ts';
 import type { Outgoing } from './channel.ts';
 import { bareAddress, createEmailChannel, emailProblem } from './email.ts';
@@ -42,58 +40,37 @@ async function faulty(
 
 describe('a mail that a real server takes', () => {
   async function receive(sent: Outgoing) {
-    const mails: { raw: Buffer; to: string[]; from: string; user: string | undefined }[] = [];
-    const server = new SMTPServer({
-      disabledCommands: ['STARTTLS'],
-      allowInsecureAuth: true,
-      onAuth: (auth, _session, done) => done(null, { user: auth.username }),
-      onData(stream, session, done) {
-        const parts: Buffer[] = [];
-        stream.on('data', (part: Buffer) => parts.push(part));
-        stream.on('end', () => {
-          const { mailFrom, rcptTo } = session.envelope;
-          mails.push({
-            raw: Buffer.concat(parts),
-            to: rcptTo.map((one) => one.address),
-            from: mailFrom === false ? '' : mailFrom.address,
-            user: session.user as string | undefined,
-          });
-          done();
-        });
-      },
-    });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    closing.push(() => new Promise<void>((resolve) => server.close(() => resolve())));
-    const { port } = server.server.address() as AddressInfo;
+    const server = await mailServer();
+    closing.push(server.close);
     const channel = createEmailChannel({
-      url: `smtp://ada:p%40ss@127.0.0.1:${port}`,
+      url: `smtp://ada:p%40ss@127.0.0.1:${server.port}`,
       from: 'Nightshift <jobs@example.org>',
     });
     const outcome = await channel.send(sent);
-    const [mail] = mails;
+    const [mail] = server.mails;
     if (mail === undefined) throw new Error(`no mail came: ${JSON.stringify(outcome)}`);
-    return { outcome, mail, parsed: await PostalMime.parse(mail.raw) };
+    return { outcome, mail };
   }
 
   test('arrives with subject, recipient, both bodies, links and a Message-ID of its own', async () => {
-    const { outcome, mail, parsed } = await receive(message('Zoë & <Co>'));
+    const { outcome, mail } = await receive(message('Zoë & <Co>'));
     expect(outcome).toMatchObject({ kind: 'sent' });
-    expect(mail).toMatchObject({ to: ['ada@example.org'], from: 'jobs@example.org', user: 'ada' });
-    expect(parsed.subject).toBe('Reminder: Zoë & <Co>');
-    expect(parsed.messageId).toBe('<01930000-0000-7000-8000-000000000001@example.org>');
-    expect(parsed.from).toMatchObject({ name: 'Nightshift', address: 'jobs@example.org' });
-    expect(parsed.to).toMatchObject([{ address: 'ada@example.org' }]);
-    expect(parsed.text).toContain('Open: https://app.example.org/hearings/7?tab=1&x=2');
-    expect(parsed.html).toContain('<p>Zoë &amp; &lt;Co&gt;</p>');
-    expect(parsed.html).toContain('<a href="https://app.example.org/hearings/7?tab=1&amp;x=2">Open</a>');
-    expect(new Date(parsed.date ?? '').toISOString()).toBe('2026-11-22T10:00:00.000Z');
-    expect(parsed.headers.find((header) => header.key === 'auto-submitted')?.value).toBe('auto-generated');
+    expect(mail).toMatchObject({ envelope: { to: ['ada@example.org'], from: 'jobs@example.org' }, user: 'ada' });
+    expect(mail.subject).toBe('Reminder: Zoë & <Co>');
+    expect(mail.messageId).toBe('<01930000-0000-7000-8000-000000000001@example.org>');
+    expect(mail.from).toMatchObject({ name: 'Nightshift', address: 'jobs@example.org' });
+    expect(mail.to).toMatchObject([{ address: 'ada@example.org' }]);
+    expect(mail.text).toContain('Open: https://app.example.org/hearings/7?tab=1&x=2');
+    expect(mail.html).toContain('<p>Zoë &amp; &lt;Co&gt;</p>');
+    expect(mail.html).toContain('<a href="https://app.example.org/hearings/7?tab=1&amp;x=2">Open</a>');
+    expect(new Date(mail.date ?? '').toISOString()).toBe('2026-11-22T10:00:00.000Z');
+    expect(mail.headers.find((header) => header.key === 'auto-submitted')?.value).toBe('auto-generated');
   });
 
   test('gets no header of its own from a line break in the subject', async () => {
-    const { parsed } = await receive(message('x\r\nBcc: eve@example.org'));
-    expect(parsed.subject).toBe('Reminder: x Bcc: eve@example.org');
-    expect(parsed.bcc ?? []).toEqual([]);
+    const { mail } = await receive(message('x\r\nBcc: eve@example.org'));
+    expect(mail.subject).toBe('Reminder: x Bcc: eve@example.org');
+    expect(mail.bcc ?? []).toEqual([]);
   });
 });
 

@@ -1,6 +1,7 @@
 import { inTransaction, isUuid, type Pool } from '@nightshift/db';
 import { storeErrors } from '../accept.ts';
 import type { SendOutcome } from './channel.ts';
+import { channelAlerts } from './channel-alerts.ts';
 import { NotificationStateError, UnknownNotificationError } from './notification-errors.ts';
 import type { ChannelName } from './notify.ts';
 
@@ -179,14 +180,21 @@ WITH put AS (
   WHERE state = 'failed' AND run_id IS NOT NULL
   ON CONFLICT (run_id, item_key) DO UPDATE SET error_class = excluded.error_class, error_message = excluded.error_message,
     attempt = excluded.attempt, at = clock_timestamp()
+), delivers AS (
+  UPDATE ops.alerts SET state = 'resolved', resolved_at = clock_timestamp(), resolved_by = 'platform'
+  WHERE $3 = 'sent' AND key = ANY ($8) AND state <> 'resolved' AND last_seen_at < clock_timestamp() - make_interval(secs => $9::float8 / 1000)
 )
 SELECT id FROM put`;
 
-/** Writes what became of an attempt; a permanent failure also stands among the failures of the run that made it. False: it is another's. */
+/**
+ * Writes what became of an attempt that took `tookMs`; a permanent failure also stands among the failures of the run that made it. A delivery
+ * that began after the channel's alerts were last seen ends them. False: the message is another's.
+ */
 export async function recordSent(
   ops: Pick<Pool, 'query'>,
-  claimed: Pick<ClaimedNotification, 'id' | 'attempts'>,
+  claimed: Pick<ClaimedNotification, 'id' | 'attempts' | 'channel'>,
   verdict: Verdict,
+  tookMs: number,
 ): Promise<boolean> {
   const { rowCount } = await ops.query(RECORD, [
     claimed.id,
@@ -196,6 +204,8 @@ export async function recordSent(
     verdict.outcome,
     verdict.providerId,
     verdict.retryMs,
+    channelAlerts(claimed.channel),
+    tookMs,
   ]);
   return (rowCount ?? 0) > 0;
 }

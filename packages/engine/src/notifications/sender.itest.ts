@@ -3,6 +3,7 @@ import { createFieldCrypto, type FieldCrypto, parseKeyring } from '@nightshift/d
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { z } from 'zod';
+import { raiseAlert } from '../alerts/raise-alert.ts';
 import { createCatalogue } from '../catalogue.ts';
 import { newId } from '../id.ts';
 import { type TestStore, testStore, until } from '../testing/index.ts';
@@ -327,6 +328,41 @@ describe('what cannot be delivered', () => {
     await settled();
     const { rows: alerts } = await store.admin.query('SELECT key, state, count FROM ops.alerts');
     expect(alerts).toEqual([{ key: 'notifications:email:refused', state: 'open', count: 6 }]);
+  });
+
+  test('ends its alerts when the channel delivers again: not by what was handed over before, nor those of another channel', async () => {
+    for (const key of ['notifications:email:not-set-up', 'notifications:whatsapp:refused'])
+      await raiseAlert(ops, { key, severity: 'CRITICAL', message: 'x' });
+    const gate = createGate();
+    const refused: SendOutcome = { kind: 'again', errorClass: 'SmtpSignInError', answer: '535', channelRefused: true };
+    let broken = true;
+    const sender = start(
+      fake(async ({ to }) => {
+        if (to !== 'early@example.org') return broken ? refused : fine;
+        await gate.pass();
+        return fine;
+      }),
+    );
+    const states = async () => {
+      const { rows: alerts } = await store.admin.query('SELECT key, state, resolved_by FROM ops.alerts ORDER BY key');
+      return alerts.map((one) => `${one.key.slice('notifications:'.length)} ${one.state} ${one.resolved_by}`);
+    };
+    await notify(1, { to: 'early@example.org' });
+    sender.wake();
+    await gate.reached;
+    await raiseAlert(ops, { key: 'notifications:email:not-set-up', severity: 'CRITICAL', message: 'x' });
+    await notify(1);
+    sender.wake();
+    await until('the refusal', async () => (await rows()).some((row) => row.state === 'failed'));
+    gate.open();
+    await settled();
+    const [other, ...open] = ['whatsapp:refused open null', 'email:not-set-up open null', 'email:refused open null'];
+    expect(await states()).toEqual([...open, other]);
+    broken = false;
+    await notify(1);
+    sender.wake();
+    await settled();
+    expect(await states()).toEqual(['email:not-set-up resolved platform', 'email:refused resolved platform', other]);
   });
 
   test('is sent again when a person asks, on record', async () => {

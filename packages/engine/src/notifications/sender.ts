@@ -7,6 +7,7 @@ import { untilStored } from '../execute/execution.ts';
 import { createLoop } from '../loop.ts';
 import { scrubbed } from '../store-errors.ts';
 import type { Channel, SendOutcome } from './channel.ts';
+import { channelAlert } from './channel-alerts.ts';
 import { CHANNELS, type ChannelName, DATA_PLACE, TO_PLACE } from './notify.ts';
 import {
   type ClaimedNotification,
@@ -128,9 +129,10 @@ export function createSender(deps: SenderDeps): Sender {
 }
 
 async function sendOne(deps: SenderDeps, row: ClaimedNotification): Promise<void> {
+  const beganAt = performance.now();
   const verdict = await attempt(deps, row);
   const stored = await untilStored(
-    () => recordSent(deps.ops, row, verdict),
+    () => recordSent(deps.ops, row, verdict, performance.now() - beganAt),
     (_error, tries) => tries >= RECORD_TRIES,
   );
   const fields = {
@@ -195,7 +197,7 @@ async function unsetVerdict(deps: SenderDeps, row: ClaimedNotification, variable
   const outcome = `${row.channel} is not set up: set ${variables}`;
   if (deps.unset === 'failed') {
     await raiseAlert(deps.ops, {
-      key: `notifications:${row.channel}:not-set-up`,
+      key: channelAlert(row.channel, 'not-set-up'),
       severity: 'CRITICAL',
       message: `Notifications cannot be sent: ${outcome}.`,
     });
@@ -210,7 +212,7 @@ async function tellOfRefusal(
   outcome: SendOutcome & { errorClass?: string },
 ): Promise<void> {
   await raiseAlert(deps.ops, {
-    key: `notifications:${row.channel}:refused`,
+    key: channelAlert(row.channel, 'refused'),
     severity: 'CRITICAL',
     message: `The ${row.channel} server refuses every notification: ${outcome.errorClass}, ${outcome.answer}`,
   });

@@ -1,4 +1,5 @@
 export { fakeClock } from './fake-clock.ts';
+export { type MailServer, mailServer, type ReceivedMail } from './mail-server.ts';
 export { runJob } from './run-job.ts';
 export { TEST_ENCRYPTION_KEYS, type TestEngine, type TestEngineOptions, testEngine } from './test-engine.ts';
 export { type TestStore, testStore } from './test-store.ts';
