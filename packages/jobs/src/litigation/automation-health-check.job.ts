@@ -23,7 +23,8 @@ export const automationHealthCheck = defineJob({
   kind: 'task',
   name: 'litigation.automation-health-check',
   title: 'Automation health check',
-  description: 'Judges the automation rules by their last 24 hours and alerts the admins to failing and silent ones.',
+  description:
+    'Judges the automation rules by their last 24 hours and alerts admins and operators to failing and silent ones.',
   scope: 'tenant',
   priority: 'MEDIUM',
   schedule: { cron: '0 7 * * *', zone: 'tenant', misfire: { policy: 'latest' }, overlap: 'skip' },
@@ -41,9 +42,37 @@ export const automationHealthCheck = defineJob({
       if (health.alerts.length > 0) await tellAdmins(ctx, tx, health.metrics, health.alerts);
       return health;
     });
+    await tellOperators(ctx, metrics, alerts);
     return { ...metrics, alerts: alerts.length, duration: Math.round(performance.now() - startedAt), errors: [] };
   },
 });
+
+/** Conditions of a firm, one a severity: a silent rule, silent for ever perhaps, must not hide that another begins to fail. */
+const CONDITIONS = { CRITICAL: 'rules-failing', WARNING: 'rules-silent', INFO: 'success-rate' } as const;
+
+/** What is wrong is an open alert, counted while it lasts and over once it is no more. Names of rules are the firm's and not told. */
+async function tellOperators(ctx: TaskContext, metrics: HealthMetrics, alerts: readonly HealthAlert[]): Promise<void> {
+  for (const severity of Object.keys(CONDITIONS) as HealthAlert['severity'][]) {
+    const key = CONDITIONS[severity];
+    const found = alerts.filter((alert) => alert.severity === severity).length;
+    if (found === 0) await ctx.resolveAlert(key);
+    else await ctx.alert({ key, severity, message: conditionText(severity, found, ctx.tenant.slug, metrics) });
+  }
+}
+
+function conditionText(severity: HealthAlert['severity'], rules: number, firm: string, metrics: HealthMetrics): string {
+  const which = `${rules} automation ${rules === 1 ? 'rule' : 'rules'} of ${firm}`;
+  switch (severity) {
+    case 'CRITICAL':
+      return `${which} failed in more than 20 % of the executions of 24 hours; the run's degraded_rules name them.`;
+    case 'WARNING':
+      return `${which} not triggered for more than 48 hours; the run's inactive_rules name them.`;
+    case 'INFO':
+      return `${metrics.successful_executions} of ${metrics.total_executions} executions of automation rules of ${firm} succeeded in 24 hours.`;
+    default:
+      return severity satisfies never;
+  }
+}
 
 /** One message an admin and local day; a worse finding on the same day is one more. */
 async function tellAdmins(

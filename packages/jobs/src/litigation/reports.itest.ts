@@ -1,7 +1,9 @@
 import { inTransaction } from '@nightshift/db';
-import { runJob, type TestEngine, testEngine } from '@nightshift/engine/testing';
+import { mailServer, runJob, type TestEngine, testEngine, until } from '@nightshift/engine/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { jobs, templates } from '../index.ts';
+import { analyticsSnapshot } from './analytics-snapshot.job.ts';
+import { automationHealthCheck } from './automation-health-check.job.ts';
 import { type TestFirm, testFirm } from './testing/test-firm.ts';
 
 let engine: TestEngine;
@@ -92,6 +94,41 @@ describe('analytics snapshot', () => {
     expect((await snapshots()).at(-1)?.value).toMatchObject({ anomaly_detected: true });
     expect(await run('analytics-snapshot', { dryRun: true })).toMatchObject({ status: 'completed' });
   });
+
+  test.each([
+    ['Asia/Kolkata', '2026-11-22T18:29:59.999Z', '2026-11-22'],
+    ['Asia/Kolkata', '2026-11-22T18:30:00Z', '2026-11-23'],
+    ['Asia/Kolkata', '2028-02-29T18:29:00Z', '2028-02-29'],
+    ['Asia/Kolkata', '2026-12-31T18:30:00Z', '2027-01-01'],
+    ['Europe/Berlin', '2026-03-29T21:59:00Z', '2026-03-29'],
+    ['Europe/Berlin', '2026-10-25T22:59:00Z', '2026-10-25'],
+    ['Europe/Berlin', '2026-10-25T23:00:00Z', '2026-10-26'],
+  ])('in %s %s is of %s', async (zone, now, day) => {
+    const theirs = await testFirm(engine, `zone-${made++}`, zone);
+    expect(await theirs.once(analyticsSnapshot, now)).toMatchObject({ snapshotDate: day });
+    expect(await theirs.once(analyticsSnapshot, now, '2026-11-21')).toMatchObject({ snapshotDate: '2026-11-21' });
+  });
+
+  test('due at this instant is not overdue, heard at this instant is not past, exactly at its threshold is on time', async () => {
+    const now = '2026-11-22T18:29:00Z';
+    const before = (hours: number, ms = 0) => new Date(Date.parse(now) - hours * 3_600_000 - ms);
+    const court = await firm.insert('courts', { code: 'A', name: 'GSTAT', city: 'x', forum: 'x' });
+    for (const ms of [0, 1]) {
+      await firm.insert('tasks', {
+        title: 't',
+        priority: 'critical',
+        created_at: before(4, ms),
+        due_date: before(0, ms),
+      });
+      const heard = { case_id: caseId, court_id: court, hearing_date: before(0, ms), attended: ms === 1 };
+      await firm.insert('hearings', heard);
+    }
+    expect(await firm.once(analyticsSnapshot, now)).toMatchObject({
+      overdue_tasks: 1,
+      sla_compliance_rate: 0.5,
+      hearing_attendance_rate: 1,
+    });
+  });
 });
 
 describe('automation health check', () => {
@@ -129,6 +166,64 @@ describe('automation health check', () => {
     ]);
   });
 
+  test('the last 24 hours: 24 hours ago to the instant is before them; 48 hours of silence to the instant are no silence', async () => {
+    const now = '2026-11-22T01:30:00Z';
+    const before = (hours: number, ms = 0) => new Date(Date.parse(now) - hours * 3_600_000 - ms);
+    const edge = await rule('Edge', before(500));
+    for (const ms of [0, -1]) await log(edge, 'failed', before(24, ms));
+    await log(edge, 'success', before(0));
+    await log(edge, 'success', before(0, -1));
+    await rule('Quiet', before(48));
+    await rule('Silent', before(48, 1));
+    expect(await firm.once(automationHealthCheck, now)).toMatchObject({
+      total_executions: 2,
+      failed_executions: 1,
+      inactive_rules: ['Silent'],
+    });
+  });
+
+  test('a failing rule is one open alert, counted while it fails and over once it does not; the mails arrive', async () => {
+    const bad = await rule('Tell <Ms Rao>', ago(500));
+    for (const status of ['failed', 'failed', 'success']) await log(bad, status, ago(1));
+    const good = await rule('Good', ago(500));
+    for (let i = 0; i < 40; i++) await log(good, 'success', ago(1));
+    const alerts = () =>
+      firm.rows(`SELECT key, severity, state, count, resolved_by FROM ops.alerts WHERE tenant_id = $1`);
+    const key = `job:litigation.automation-health-check:${firm.id}:rules-failing`;
+    await run('automation-health-check', { dryRun: true });
+    expect(await alerts()).toEqual([]);
+    await run('automation-health-check');
+    expect(await alerts()).toEqual([{ key, severity: 'CRITICAL', state: 'open', count: 1, resolved_by: null }]);
+    await run('automation-health-check');
+    expect(await alerts()).toMatchObject([{ key, state: 'open', count: 2 }]);
+
+    const server = await mailServer();
+    const teller = await engine.addWorker({
+      alertMail: { to: ['ops@example.org'], publicUrl: 'https://jobs.example.org' },
+      notifications: server.sending,
+    });
+    const arrived = (to: string, what: string) =>
+      until(`${what} to ${to}`, async () =>
+        server.mails.find((mail) => mail.envelope.to.includes(to) && mail.text?.includes(what)),
+      );
+    const told = await arrived('ops@example.org', `automation rule of ${firm.slug} failed`);
+    expect(told.subject).toMatch(/^\[CRITICAL\] /);
+    expect(told.text).not.toContain('Ms Rao');
+    const [{ id = '' } = {}] = await firm.rows<{ id: string }>('SELECT id FROM ops.alerts WHERE tenant_id = $1');
+    expect(told.html).toContain(`href="https://jobs.example.org/v1/alerts/${id}"`);
+    const seen = await arrived('owner@example.in', 'Ms Rao');
+    expect(seen.subject).toBe(`CRITICAL: automation health of ${firm.name}`);
+    expect(seen.html).toContain('Rule &#39;Tell &lt;Ms Rao&gt;&#39; failed 2 of 3 times in 24 hours.');
+    await teller.stop();
+
+    await firm.rows('UPDATE litigation.automation_rules SET enabled = false WHERE id = $1', [bad]);
+    await run('automation-health-check');
+    expect(await alerts()).toMatchObject([
+      { key, state: 'resolved', count: 2, resolved_by: 'job:litigation.automation-health-check' },
+    ]);
+    await server.close();
+  });
+
   test('without rules nothing is wrong and nobody is told', async () => {
     expect(await run('automation-health-check')).toMatchObject({
       result: { total_executions: 0, success_rate: 1, alerts: 0 },
@@ -136,6 +231,59 @@ describe('automation health check', () => {
     expect(await firm.rows('SELECT FROM ops.notifications WHERE tenant_id = $1')).toEqual([]);
   });
 });
+
+test.each([
+  ['analytics-snapshot', 'litigation.analytics_snapshots', 'litigation.analytics_snapshots'],
+  ['automation-health-check', 'litigation.automation_rules', 'ops.notifications'],
+])(
+  '%s cancelled, or its worker stopped, in its transaction leaves nothing; begun again it does it once',
+  async (job, needed, written) => {
+    await firm.insert('automation_rules', {
+      name: 'x',
+      trigger_event: 'task_overdue',
+      actions: '[]',
+      created_at: ago(99),
+    });
+    const left = async () => (await firm.rows(`SELECT FROM ${written} WHERE tenant_id = $1`)).length;
+    const blocked = async (then: (id: string) => Promise<unknown>) => {
+      const other = await engine.store.admin.connect();
+      try {
+        await other.query(`BEGIN; LOCK TABLE ${needed} IN ACCESS EXCLUSIVE MODE`);
+        const { id } = await engine.producer.accept({ job: `litigation.${job}`, tenant: firm.slug, input: {} }, 'test');
+        await until('it to wait for the table', async () => {
+          const { rows } = await other.query(
+            'SELECT FROM pg_locks WHERE NOT granted AND relation = $1::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database())',
+            [needed],
+          );
+          return rows.length > 0;
+        });
+        await then(id);
+        return id;
+      } finally {
+        await other.query('ROLLBACK');
+        other.release();
+      }
+    };
+    const ended = async (id: string) => (await engine.producer.waitFor([id], { timeoutMs: 40_000 })).get(id);
+    await blocked(async (id) => {
+      await engine.producer.cancel(id, 'test', null);
+      expect(await ended(id)).toBe('cancelled');
+    });
+    let stopping: Promise<unknown> = Promise.resolve();
+    const stopped = await blocked(async (id) => {
+      stopping = Promise.all(engine.workers.map((worker) => worker.stop(0)));
+      await until('it to be given back', async () => {
+        const rows = await firm.rows(`SELECT FROM ops.open_runs WHERE id = $1 AND state <> 'running'`, [id]);
+        return rows.length > 0;
+      });
+    });
+    await stopping;
+    expect(await left()).toBe(0);
+    await engine.addWorker();
+    expect(await ended(stopped)).toBe('completed');
+    expect(await left()).toBe(1);
+  },
+);
 
 describe('the registry: every SELECT that the seed prints, with schema and view names changed', () => {
   const asFirm = <Row extends object>(sql: string) =>

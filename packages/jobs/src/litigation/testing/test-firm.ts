@@ -1,7 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { inTransaction } from '@nightshift/db';
 import { createFieldCrypto, type FieldCrypto, parseKeyring } from '@nightshift/db/crypto';
-import type { DefinedJob, NewNotification, SweepContext, SweepJob, TenantRef } from '@nightshift/engine';
+import type {
+  DefinedJob,
+  NewNotification,
+  SweepContext,
+  SweepJob,
+  TaskContext,
+  TaskJob,
+  TenantRef,
+} from '@nightshift/engine';
 import { TEST_ENCRYPTION_KEYS, type TestEngine } from '@nightshift/engine/testing';
 
 /** What one pass of a sweep did, at a time of the test's choice. */
@@ -27,6 +35,8 @@ export interface TestFirm extends TenantRef {
   rows<R extends object>(sql: string, values?: unknown[]): Promise<R[]>;
   /** The job's own functions, batch after batch as ns_app, with `now` as their clock; messages are caught. */
   pass(job: DefinedJob<SweepJob>, now: string | Date, input?: object): Promise<Pass>;
+  /** A task's own function as ns_app, with `now` as its clock; messages and alerts go nowhere. Resolves to its summary. */
+  once(job: DefinedJob<TaskJob>, now: string | Date, tickDate?: string): Promise<unknown>;
 }
 
 export async function testFirm(engine: TestEngine, slug: string, zone = 'Asia/Kolkata'): Promise<TestFirm> {
@@ -69,6 +79,22 @@ export async function testFirm(engine: TestEngine, slug: string, zone = 'Asia/Ko
     },
     rows: async <R extends object>(sql: string, values: unknown[] = [id]) => (await admin.query<R>(sql, values)).rows,
     pass: (job, now, input = {}) => runPass(engine, firm, job, new Date(now), input),
+    once: (job, now, tickDate) => {
+      const ctx = {
+        tickDate: tickDate ?? null,
+        tenant: firm,
+        now: new Date(now),
+        dryRun: false,
+        crypto,
+        alert: async () => undefined,
+        resolveAlert: async () => false,
+        transaction: <T>(work: (tx: unknown) => Promise<T>) =>
+          inTransaction(engine.producer.pools.app, [id], (client) =>
+            work({ client, notify: async (messages: readonly unknown[]) => ({ created: messages.length }) }),
+          ),
+      } as unknown as TaskContext;
+      return job.run(ctx, {});
+    },
   };
   return firm;
 }
