@@ -1,4 +1,4 @@
-import { runJob, type TestEngine, testEngine } from '@nightshift/engine/testing';
+import { runJob, type TestEngine, testEngine, until } from '@nightshift/engine/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { jobs, templates } from '../index.ts';
 import { checkSlaAndOverdue } from './check-sla-and-overdue.job.ts';
@@ -297,7 +297,36 @@ describe('with workers', () => {
     expect((await events()).every(({ done }) => done)).toBe(true);
   });
 
-  test('a dry run changes nothing', async () => {
+  test('stopped in the middle, cancelled in the middle: each task and message once, the rest by the next run', async () => {
+    await rule('Tell', 'task_overdue', [{ type: 'notify', to: ['owner'], message: 'x' }]);
+    for (let i = 0; i < 4; i++) await task({ due_date: '2026-01-01T00:00:00Z', created_at: new Date() });
+    const begin = async () => {
+      const options = { batchSize: 1, batchDelayMs: 60_000 };
+      const request = { job: 'litigation.check-sla-and-overdue', tenant: firm.slug, input: {}, options };
+      const { id } = await engine.producer.accept(request, 'test');
+      await until('the first batch', async () => {
+        const [open] = await firm.rows('SELECT FROM ops.open_runs WHERE id = $1 AND processed > 0', [id]);
+        return open !== undefined;
+      });
+      return id;
+    };
+    const ending = async (id: string) => (await engine.producer.waitFor([id], { timeoutMs: 40_000 })).get(id);
+    const cancelled = await begin();
+    await engine.producer.cancel(cancelled, 'test', null);
+    expect(await ending(cancelled)).toBe('cancelled');
+    const stopped = await begin();
+    expect(await events()).toMatchObject([{ done: false }, { done: false }]);
+    await Promise.all(engine.workers.map((worker) => worker.stop(0)));
+    await firm.rows(`UPDATE ops.open_runs SET options = options || '{"batchDelayMs": 0}' WHERE tenant_id = $1`);
+    await engine.addWorker();
+    expect(await ending(stopped)).toBe('completed');
+    expect((await events()).map(({ done }) => done)).toEqual([true, true, true, true]);
+    const made = await firm.rows('SELECT DISTINCT dedupe_key FROM ops.notifications WHERE tenant_id = $1');
+    expect([made.length, (await logs()).length]).toEqual([4, 4]);
+  });
+
+  test('a dry run changes nothing; nor does a run that finds nothing', async () => {
+    expect(await run()).toMatchObject({ status: 'completed', processed: 0, result: { overdueTasks: 0, errors: [] } });
     await task({ due_date: '2026-01-01T00:00:00Z', created_at: new Date() });
     expect(await run({ dryRun: true })).toMatchObject({ result: { overdueTasks: 1, dryRun: true } });
     expect(await events()).toEqual([]);

@@ -1,7 +1,8 @@
 import { waitWithFollowUps } from '@nightshift/engine/accept';
-import { runJob, type TestEngine, testEngine } from '@nightshift/engine/testing';
+import { mailServer, type ReceivedMail, runJob, type TestEngine, testEngine, until } from '@nightshift/engine/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { jobs, templates } from '../index.ts';
+import { appUrl } from './app-url.ts';
 import { checkUpcomingDeadlines } from './check-upcoming-deadlines.job.ts';
 import { sendHearingReminders } from './send-hearing-reminders.job.ts';
 import { type TestFirm, testFirm } from './testing/test-firm.ts';
@@ -136,11 +137,16 @@ describe('hearing reminders', () => {
     expect((await pass()).messages).toEqual([]);
   });
 
-  test('250 hearings with owner and advocate: 500 mails in runs of at most 100, each once', async () => {
+  test('250 hearings with owner and advocate: 500 mails arrive from runs of at most 100, each once', async () => {
     await firm.rows(
-      `INSERT INTO litigation.hearings (tenant_id, case_id, court_id, hearing_date) SELECT $1, $2, $3, now() + interval '2 hours' + n * interval '10 seconds' FROM generate_series(1, 250) n`,
+      `UPDATE litigation.firms SET preparation_checklists = '{"Tribunal": ["Vakalatnama & <seal>"]}' WHERE tenant_id = $1`,
+    );
+    const ids250 = await firm.rows<{ id: string }>(
+      `INSERT INTO litigation.hearings (tenant_id, case_id, court_id, hearing_date) SELECT $1, $2, $3, now() + interval '2 hours' + n * interval '10 seconds' FROM generate_series(1, 250) n RETURNING id`,
       [firm.id, caseId, court],
     );
+    const server = await mailServer();
+    const sender = await engine.addWorker({ notifications: server.sending });
     const start = async () => {
       const started = await engine.producer.start(
         { kind: 'manual', job: 'litigation.send-hearing-reminders', tenants: [firm.slug] },
@@ -162,10 +168,36 @@ describe('hearing reminders', () => {
     expect(perRun.every(({ n }) => n <= 100)).toBe(true);
     expect(perRun.reduce((sum, { n }) => sum + n, 0)).toBe(500);
     expect(await firm.rows(`SELECT FROM ops.alerts WHERE tenant_id = $1`)).toEqual([]);
+
+    const links = new Set(ids250.map((hearing) => appUrl(`/hearings/${hearing.id}`)));
+    const linkOf = (mail: ReceivedMail) => /https?:\S+\/hearings\/\S+/.exec(mail.text ?? '')?.[0] ?? '';
+    const ours = () => server.mails.filter((mail) => links.has(linkOf(mail)));
+    const sent = () =>
+      firm.rows<{ state: string; n: number }>(
+        `SELECT state, count(*)::int AS n FROM ops.notifications WHERE tenant_id = $1 GROUP BY state`,
+      );
+    await until('every mail to be sent', async () => (await sent()).every(({ state }) => state === 'sent'));
     await start();
-    expect(await firm.rows(`SELECT count(*)::int AS n FROM ops.notifications WHERE tenant_id = $1`)).toEqual([
-      { n: 500 },
-    ]);
+    expect(await sent()).toEqual([{ state: 'sent', n: 500 }]);
+    await sender.stop();
+    await server.close();
+    const mails = ours();
+    expect(mails).toHaveLength(500);
+    expect(new Set(mails.map((mail) => `${mail.envelope.to} ${linkOf(mail)}`)).size).toBe(500);
+    expect(new Set(mails.map((mail) => mail.messageId)).size).toBe(500);
+    expect(new Set(mails.flatMap((mail) => mail.envelope.to))).toEqual(
+      new Set(['owner@example.in', 'advocate@example.in']),
+    );
+    for (const mail of mails) {
+      expect(mail.to).toMatchObject([{ address: mail.envelope.to[0] }]);
+      expect(mail.subject).toBe('Hearing Reminder: 2024-0123 - GSTAT');
+      expect(mail.html).toContain(`<a href="${linkOf(mail)}">Open the hearing</a>`);
+    }
+    const [mail] = mails;
+    expect(mail?.from).toMatchObject({ name: 'Nightshift', address: 'jobs@example.org' });
+    expect(mail?.text).toContain('Court: GSTAT, Ahmedabad');
+    expect(mail?.text).toContain('Preparation checklist:\n- Vakalatnama & <seal>');
+    expect(mail?.html).toContain('<li>Vakalatnama &amp; &lt;seal&gt;</li>');
   });
 
   test('one recipient who cannot be read is an item error; the other hearings are told, also in follow-up runs', async () => {
@@ -236,6 +268,48 @@ describe('upcoming deadlines', () => {
     expect((await pass('2026-11-22T18:31:00Z')).messages).toHaveLength(1);
   });
 
+  test('24 h are 24 h, also over the night that lacks or repeats an hour, a leap day and a month’s end', async () => {
+    for (const [i, now] of [
+      '2026-03-28T07:00:00Z',
+      '2026-10-24T07:00:00Z',
+      '2028-02-28T22:30:00Z',
+      '2026-12-31T07:00:00Z',
+    ].entries()) {
+      const berlin = await testFirm(engine, `berlin-${made++}`, 'Europe/Berlin');
+      const person = await berlin.user(`one-${i}`);
+      for (const ms of [0, 1]) {
+        const due = new Date(Date.parse(now) + 24 * 3_600_000 + ms);
+        await berlin.insert('tasks', { title: `due ${ms}`, due_date: due, created_at: now, assigned_to: person });
+      }
+      const { messages } = await berlin.pass(checkUpcomingDeadlines, now);
+      expect(
+        messages.map(({ data }) => data.normal),
+        now,
+      ).toMatchObject([[{ title: 'due 0', when: expect.stringMatching(/^Tomorrow/) }]]);
+    }
+  });
+
+  test('one user who cannot be read is an item error; the other is told; once mended, a second run tells nobody anything more', async () => {
+    const sealed = await firm.user('sealed');
+    await firm.rows(`UPDATE litigation.users SET email_enc = 'ns1.a.b.c' WHERE id = $1`, [sealed]);
+    for (const assigned_to of [sealed, owner]) await task({ due_date: new Date(Date.now() + 3_600_000), assigned_to });
+    const run = () => runJob(engine, { job: 'litigation.check-upcoming-deadlines', tenant: firm.slug, input: {} });
+    expect(await run()).toMatchObject({
+      status: 'completed_with_item_errors',
+      failedItems: 1,
+      result: {
+        tasksDue: 2,
+        usersNotified: 1,
+        errors: [{ item: expect.stringContaining(sealed), error: expect.stringContaining('DecryptionError') }],
+      },
+    });
+    await firm.rows('UPDATE litigation.users SET email_enc = NULL WHERE id = $1', [sealed]);
+    expect(await run()).toMatchObject({ status: 'completed', result: { tasksDue: 0, usersNotified: 0 } });
+    expect(await firm.rows(`SELECT user_key FROM ops.notifications WHERE tenant_id = $1`)).toEqual([
+      { user_key: owner },
+    ]);
+  });
+
   test('deadline_approaching is once for each entity and time, and its rules run', async () => {
     await firm.insert('automation_rules', {
       name: 'Warn', trigger_event: 'deadline_approaching', conditions: '{"field": "hours_until_due", "op": "lt", "value": 3}',
@@ -273,4 +347,40 @@ describe('upcoming deadlines', () => {
     );
     expect(perRun).toEqual([{ n: 30 }, { n: 100 }]);
   });
+});
+
+test('stopped in the middle, cancelled in the middle: each message once, the rest by the next run', async () => {
+  for (let i = 0; i < 4; i++) {
+    await hearing(new Date(Date.now() + 3_600_000 + i));
+    await task({ due_date: new Date(Date.now() + 3_600_000), assigned_to: await firm.user(`u${i}`) });
+  }
+  const NAMES = ['litigation.send-hearing-reminders', 'litigation.check-upcoming-deadlines'];
+  const messages = async (job?: string) =>
+    (await firm.rows('SELECT FROM ops.notifications WHERE tenant_id = $1 AND job = coalesce($2, job)', [firm.id, job]))
+      .length;
+  const begin = async () => {
+    const ids = await Promise.all(
+      NAMES.map(async (job) => {
+        const options = { batchSize: 1, batchDelayMs: 60_000 };
+        return (await engine.producer.accept({ job, tenant: firm.slug, input: {}, options }, 'test')).id;
+      }),
+    );
+    await until('a first batch of both', async () => {
+      const rows = await firm.rows(`SELECT FROM ops.open_runs WHERE id = ANY ($1) AND processed > 0`, [ids]);
+      return rows.length === ids.length;
+    });
+    return ids;
+  };
+  const endings = async (ids: string[]) => [...(await engine.producer.waitFor(ids, { timeoutMs: 40_000 })).values()];
+  const cancelled = await begin();
+  for (const id of cancelled) await engine.producer.cancel(id, 'test', null);
+  expect(await endings(cancelled)).toEqual(['cancelled', 'cancelled']);
+  expect(await messages(NAMES[0])).toBe(2);
+  const stopped = await begin();
+  expect(await messages(NAMES[0])).toBe(4);
+  await Promise.all(engine.workers.map((worker) => worker.stop(0)));
+  await firm.rows(`UPDATE ops.open_runs SET options = options || '{"batchDelayMs": 0}' WHERE tenant_id = $1`);
+  await engine.addWorker();
+  expect(await endings(stopped)).toEqual(['completed', 'completed']);
+  expect([await messages(NAMES[0]), await messages(NAMES[1])]).toEqual([8, 6]);
 });
