@@ -27,6 +27,7 @@ import { ICON_SVG, PAGES_CSS } from './pages-style.ts';
 import { alertRoutes } from './routes/alerts.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { jobRoutes } from './routes/jobs.ts';
+import { notificationPreferenceRoutes } from './routes/notification-preferences.ts';
 import { notificationRoutes } from './routes/notifications.ts';
 import { processRouter } from './routes/process.ts';
 import { queueRoutes } from './routes/queues.ts';
@@ -106,6 +107,7 @@ function endpointsOf(producer: Producer): Endpoint[] {
     ...auditRoutes(deps),
     ...alertRoutes(deps),
     ...notificationRoutes(deps),
+    ...notificationPreferenceRoutes(deps),
     ...tenantRoutes(deps),
     ...queueRoutes(deps),
   ];

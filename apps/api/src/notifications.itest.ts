@@ -113,3 +113,41 @@ test('the scrape counts them by channel and state', async () => {
   expect(text).toMatch(/nightshift_notifications\{channel="email",state="waiting"\} 2/);
   expect(text).toMatch(/nightshift_notifications_oldest_due_seconds\{channel="email"\} \d/);
 });
+
+test('a user’s preference is set by whoever may, in its tenant, on record; and listed', async () => {
+  const path = '/v1/notification-preferences';
+  const quiet = { userKey: 'u1', channel: 'email', quietFrom: '22:00', quietUntil: '07:00' };
+  const own = { role: 'operator' as const, tenant: one, sub: 'ada' };
+  const put = (json: object, as: object = own) => api.call('PUT', path, { as, json });
+  expect((await put(quiet, { role: 'viewer', tenant: one })).status).toBe(403);
+  expect((await put(quiet)).body).toMatchObject({ tenant: 'one', ...quiet, enabled: true });
+  expect((await put({ ...quiet, tenant: other })).body.code).toBe('unknown-tenant');
+  expect((await put({ userKey: 'u1', channel: 'email', enabled: false })).body).toMatchObject({
+    enabled: false,
+    quietFrom: null,
+    quietUntil: null,
+  });
+  const platform = { role: 'admin' as const };
+  expect((await put(quiet, platform)).body.errors).toMatchObject([{ pointer: '/tenant', code: 'required' }]);
+  expect((await put({ ...quiet, tenant: '01930000-0000-7000-8000-00000000dead' }, platform)).status).toBe(404);
+  expect((await put({ ...quiet, tenant: other }, platform)).status).toBe(200);
+  for (const wrong of [
+    { quietUntil: null },
+    { quietUntil: '22:00' },
+    { quietFrom: '24:00' },
+    { channel: 'fax' },
+    { userKey: '' },
+  ])
+    expect((await put({ ...quiet, ...wrong })).status, JSON.stringify(wrong)).toBe(422);
+  const list = async (query: string, as: object = platform) => (await api.call('GET', `${path}${query}`, { as })).body;
+  expect((await list('')).items).toHaveLength(2);
+  expect((await list(`?tenant=other&userKey=u1&channel=email`)).items).toMatchObject([{ tenantId: other, ...quiet }]);
+  expect((await list('', { role: 'viewer', tenant: one })).items).toMatchObject([{ tenantId: one, enabled: false }]);
+  const { nextCursor } = await list('?limit=1');
+  expect((await list(`?limit=1&cursor=${nextCursor}`)).items).toHaveLength(1);
+  const { rows } = await store.admin.query(
+    `SELECT actor, details FROM ops.audit_log WHERE action = 'notification.preference_set' AND tenant_id = $1 ORDER BY at`,
+    [one],
+  );
+  expect(rows).toMatchObject([{ actor: 'ada', details: quiet }, { details: { userKey: 'u1', enabled: false } }]);
+});

@@ -7,6 +7,7 @@ export { EXPLAIN_REASONS, type ExplainReason, type RunExplanation } from './expl
 export { type JobLimits, jobLimitsPatchSchema, type Limits, limitsPatchSchema } from './limits/limits.ts';
 export { PAUSE_KINDS, type PauseKind, type PauseView } from './limits/pauses.ts';
 export { resendNotification } from './notifications/outbox.ts';
+export { type PreferenceView, preferenceSchema, setPreference } from './notifications/preferences.ts';
 export { createProducer, type Producer, type ProducerOptions } from './producer.ts';
 export * from './query/index.ts';
 export { cancelChannel, DEFAULT_NAMESPACE, queuePrefix, SCHEDULES_QUEUE } from './redis-names.ts';

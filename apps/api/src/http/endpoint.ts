@@ -31,7 +31,7 @@ export interface AnswerDoc {
 
 /** One method of one path: what is served and what the OpenAPI document says come from the same object. */
 export interface EndpointSpec<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> {
-  readonly method: 'get' | 'post' | 'patch' | 'delete';
+  readonly method: 'get' | 'post' | 'put' | 'patch' | 'delete';
   /** OpenAPI form: `/v1/runs/{id}`. */
   readonly path: string;
   readonly id: string;

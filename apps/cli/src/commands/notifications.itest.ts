@@ -35,3 +35,20 @@ test('notifications are listed, and one that failed is sent again', async () => 
     "There is no notification 'nothing'.",
   );
 });
+
+test('a user’s preferences are set and listed', async () => {
+  expect((await nightshift('notifications', 'preferences', 'iron-works')).stdout).toContain(
+    'Everybody wants everything',
+  );
+  const quiet = await nightshift('notifications', 'prefer', 'iron-works', 'u1', 'email', '--quiet', '22:00-07:00');
+  expect(quiet.stdout).toMatch(/u1 +email +yes +22:00 and 07:00/);
+  await nightshift('notifications', 'prefer', 'iron-works', 'u1', 'webhook', '--off');
+  expect((await nightshift('notifications', 'preferences', 'gym/iron-works', '--json')).json()).toMatchObject([
+    { userKey: 'u1', channel: 'email', enabled: true, quietFrom: '22:00', quietUntil: '07:00' },
+    { userKey: 'u1', channel: 'webhook', enabled: false, quietFrom: null },
+  ]);
+  const wrong = await nightshift('notifications', 'prefer', 'iron-works', 'u1', 'email', '--quiet', 'at night');
+  expect(wrong.stderr).toContain('22:00-07:00');
+  const both = await nightshift('notifications', 'prefer', 'iron-works', 'u1', 'email', '--quiet', '22:00-22:00');
+  expect(both.stderr).toContain('begin and end at once');
+});

@@ -4,6 +4,7 @@ export { type AuditFilter, type AuditView, listAudit, listRunAudit } from './aud
 export { findFollowUps, waitWithFollowUps } from './follow-ups.ts';
 export {
   listNotifications,
+  listPreferences,
   NOTIFICATION_CHANNELS,
   NOTIFICATION_STATES,
   type NotificationFilter,

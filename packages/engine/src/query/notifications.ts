@@ -1,6 +1,7 @@
 import { CHANNELS, type ChannelName } from '../notifications/notify.ts';
+import { PREFERENCE_COLUMNS, type PreferenceView } from '../notifications/preferences.ts';
 import { type Priority, priorityName } from '../priority.ts';
-import { decodeCursor, toPage, UUID_PART } from './cursor.ts';
+import { decodeCursor, TEXT_PART, toPage, UUID_PART } from './cursor.ts';
 import { Conditions, type Page, type PageRequest, type Pools, read } from './read.ts';
 
 export const NOTIFICATION_STATES = [
@@ -70,6 +71,39 @@ export async function listNotifications(pools: Pools, filter: NotificationFilter
   );
   const view = (row: (typeof rows)[number]): NotificationView => ({ ...row, priority: priorityName(row.priority) });
   return toPage(rows, filter.limit, view, (row) => [row.id]);
+}
+
+export interface PreferenceFilter extends PageRequest {
+  /** null: all tenants'. */
+  readonly tenantId: string | null;
+  /** Id or slug. */
+  readonly ofTenant?: string | undefined;
+  readonly userKey?: string | undefined;
+  readonly channel?: ChannelName | undefined;
+}
+
+/** By tenant, user and channel; who is not there wants everything, at any hour. Errors: `InvalidInputError` (cursor), `StoreUnavailableError`. */
+export async function listPreferences(pools: Pools, filter: PreferenceFilter): Promise<Page<PreferenceView>> {
+  const conditions = new Conditions();
+  if (filter.tenantId !== null) conditions.add('p.tenant_id = ?', filter.tenantId);
+  if (filter.ofTenant !== undefined) conditions.add('? IN (p.tenant_id::text, t.slug)', filter.ofTenant);
+  if (filter.userKey !== undefined) conditions.add('p.user_key = ?', filter.userKey);
+  if (filter.channel !== undefined) conditions.add('p.channel = ?', filter.channel);
+  if (filter.cursor !== undefined) {
+    conditions.add(
+      '(p.tenant_id, p.user_key, p.channel) > (?::uuid, ?, ?)',
+      ...decodeCursor(filter.cursor, [UUID_PART, TEXT_PART, TEXT_PART]),
+    );
+  }
+  const text = `SELECT ${PREFERENCE_COLUMNS} FROM ops.notification_preferences p LEFT JOIN ops.tenants t ON t.id = p.tenant_id ${conditions.where}
+    ORDER BY p.tenant_id, p.user_key, p.channel LIMIT ${Math.trunc(filter.limit) + 1}`;
+  const rows = await read<PreferenceView>(pools, filter.tenantId, text, conditions.values);
+  return toPage(
+    rows,
+    filter.limit,
+    (row) => row,
+    (row) => [row.tenantId, row.userKey, row.channel],
+  );
 }
 
 export interface NotificationStatistics {

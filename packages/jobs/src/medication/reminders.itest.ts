@@ -1,6 +1,6 @@
 import { inTransaction } from '@nightshift/db';
 import { localDate, render } from '@nightshift/engine';
-import { runJob, type TestEngine, testEngine, until } from '@nightshift/engine/testing';
+import { mailServer, runJob, type TestEngine, testEngine, until } from '@nightshift/engine/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { jobs, templates } from '../index.ts';
 import { organisationsWithDoses } from './due-doses.ts';
@@ -50,7 +50,7 @@ const messages = async (organisation: TestOrganisation) => {
   );
 };
 
-test('a due dose is told once, in words that name nothing; the next one is planned; a second tick changes nothing', async () => {
+test('a due dose is told once, in a mail that names nothing; the next one is planned; a second tick changes nothing', async () => {
   const zone = 'Asia/Kolkata';
   const org = await makeOrganisation(engine, 'once', zone);
   const taken = await org.take(await org.addUser('u1', { zone }), 'Metformin');
@@ -78,6 +78,27 @@ test('a due dose is told once, in words that name nothing; the next one is plann
   await org.sql('UPDATE medication.dose_schedules SET next_due_at = $2 WHERE tenant_id = $1', [hoursAgo(0.5)]);
   expect(await tick(org)).toMatchObject({ result: { schedulesProcessed: 1, remindersSent: 0 } });
   expect(await messages(org)).toHaveLength(1);
+
+  const server = await mailServer();
+  const sender = await engine.addWorker({ notifications: server.sending });
+  const mail = await until('the mail', async () => server.mails[0]);
+  await until('it to be sent', async () => {
+    const sent = await org.sql(`SELECT FROM ops.notifications WHERE tenant_id = $1 AND state = 'sent'`);
+    return sent.length === 1;
+  });
+  await sender.stop();
+  await server.close();
+  expect(server.mails).toHaveLength(1);
+  expect(mail).toMatchObject({
+    envelope: { to: ['u1@example.org'] },
+    to: [{ address: 'u1@example.org' }],
+    subject: `Your ${time} reminder`,
+    messageId: expect.stringMatching(/^<[0-9a-f-]{36}@example\.org>$/),
+  });
+  for (const body of [mail.text, mail.html]) {
+    expect(body).toContain(`This is your ${time} reminder.`);
+    expect(body).not.toMatch(/metformin|medic|dose|pill|diabet/i);
+  }
 });
 
 test('more than an hour late is recorded and not told; who wants none or has no address is not written to; names only if asked for', async () => {
