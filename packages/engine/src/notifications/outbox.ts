@@ -182,19 +182,19 @@ WITH put AS (
     attempt = excluded.attempt, at = clock_timestamp()
 ), delivers AS (
   UPDATE ops.alerts SET state = 'resolved', resolved_at = clock_timestamp(), resolved_by = 'platform'
-  WHERE $3 = 'sent' AND key = ANY ($8) AND state <> 'resolved' AND last_seen_at < clock_timestamp() - make_interval(secs => $9::float8 / 1000)
+  WHERE $3 = 'sent' AND key = ANY ($8) AND state <> 'resolved'
+    AND last_seen_at < (SELECT lease_until - interval '${LEASE_SECONDS} seconds' FROM ops.notifications WHERE id = $1)
 )
 SELECT id FROM put`;
 
 /**
- * Writes what became of an attempt that took `tookMs`; a permanent failure also stands among the failures of the run that made it. A delivery
- * that began after the channel's alerts were last seen ends them. False: the message is another's.
+ * Writes what became of an attempt; a permanent failure also stands among the failures of the run that made it. What was claimed after the
+ * channel's alerts were last seen, and was delivered, ends them. False: the message is another's.
  */
 export async function recordSent(
   ops: Pick<Pool, 'query'>,
   claimed: Pick<ClaimedNotification, 'id' | 'attempts' | 'channel'>,
   verdict: Verdict,
-  tookMs: number,
 ): Promise<boolean> {
   const { rowCount } = await ops.query(RECORD, [
     claimed.id,
@@ -205,7 +205,6 @@ export async function recordSent(
     verdict.providerId,
     verdict.retryMs,
     channelAlerts(claimed.channel),
-    tookMs,
   ]);
   return (rowCount ?? 0) > 0;
 }

@@ -129,10 +129,9 @@ export function createSender(deps: SenderDeps): Sender {
 }
 
 async function sendOne(deps: SenderDeps, row: ClaimedNotification): Promise<void> {
-  const beganAt = performance.now();
   const verdict = await attempt(deps, row);
   const stored = await untilStored(
-    () => recordSent(deps.ops, row, verdict, performance.now() - beganAt),
+    () => recordSent(deps.ops, row, verdict),
     (_error, tries) => tries >= RECORD_TRIES,
   );
   const fields = {
