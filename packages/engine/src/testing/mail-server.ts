@@ -51,7 +51,7 @@ export async function mailServer(): Promise<MailServer> {
       mailFrom: 'Nightshift <jobs@example.org>',
       whatsapp: { url: '' },
       perSecond: { email: 10_000, whatsapp: 1, webhook: 1 },
-      inHand: 25,
+      inHand: 100,
     }),
     close: () => new Promise<void>((resolve) => server.close(() => resolve())),
   };
