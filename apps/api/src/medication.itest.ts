@@ -1,7 +1,7 @@
 import { insertMedicationTable } from '@nightshift/db/demo';
 import { jobs } from '@nightshift/jobs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type CallOptions, type TestApi, testApi } from './testing/test-api.ts';
+import { BOARD_PASSWORD, type CallOptions, type TestApi, testApi } from './testing/test-api.ts';
 
 const MEDICATION_JOBS = jobs.filter((job) => job.system === 'medication');
 
@@ -76,6 +76,26 @@ test('what is accepted is stored encrypted and shown to nobody', async () => {
     accepted.body.id,
   ]);
   expect(rows[0].input).not.toMatch(new RegExp(`${user}|Metformin`));
+});
+
+test('an answer is stored encrypted; who may start runs of its organisation reads it, nobody else does', async () => {
+  const { body } = await post('interaction-check', { headers: { Prefer: 'wait=30' } });
+  expect(body.result).toMatchObject({ unresolved: ['Snake oil'] });
+  const { rows } = await api.store.admin.query('SELECT p::text AS row FROM ops.run_payloads p WHERE run_id = $1', [
+    body.id,
+  ]);
+  expect(rows[0].row).not.toMatch(/snake|warfarin|aspirin|complete/i);
+  const read = async (as: { tenant: string; role?: string }) => (await api.call('GET', body.url, { as })).body.result;
+  expect(await read({ tenant, role: 'operator' })).toEqual(body.result);
+  expect(await read({ tenant, role: 'viewer' })).toBe('<personal>');
+  expect(await read({ tenant: elsewhere, role: 'admin' })).toBeUndefined();
+  const form = new URLSearchParams({ user: 'admin', password: BOARD_PASSWORD }).toString();
+  const headers = { 'Content-Type': 'application/x-www-form-urlencoded' };
+  const signedIn = await api.call('POST', '/admin/sign-in', { as: null, body: form, headers });
+  const cookie = signedIn.headers.get('set-cookie')?.split(';')[0] ?? '';
+  const page = await api.call('GET', `/admin/runs/${body.id}`, { as: null, headers: { Cookie: cookie } });
+  expect(page.text).toContain('&lt;personal&gt;');
+  expect(page.text).not.toMatch(/snake|warfarin/i);
 });
 
 test('the checks come in the seed’s order: schema before token, token before role, role before what exists', async () => {

@@ -9,9 +9,9 @@ const COMMON = [
   'upgrade', 'options', 'limits', 'access', 'encrypts', 'decrypts', 'maxNotifications', 'ofOneTenant',
 ]; // biome-ignore format: a list of words
 const OWN: Readonly<Record<Job['kind'], readonly string[]>> = {
-  request: ['before', 'handle', 'sweep'],
+  request: ['before', 'handle', 'sweep', 'personalResult'],
   sweep: ['count', 'items', 'key', 'shards', 'untilEmpty', 'tenantOf', 'process', 'summarize'],
-  task: ['outsideEffects', 'snapshots', 'run'],
+  task: ['outsideEffects', 'snapshots', 'run', 'personalResult'],
 };
 const NEEDED: Readonly<Record<Job['kind'], readonly string[]>> = {
   request: ['handle'],

@@ -159,8 +159,16 @@ export interface RequestContext extends Context, JobAlerts {
  */
 export type RequestResult<Result> = { readonly ok: Result } | { readonly error: Error } | { readonly snooze: number };
 
+interface Answering {
+  /**
+   * True: what it answers is personal. It is stored encrypted as a whole, opened for callers that may start runs, and says `<personal>` to
+   * others. The summary of a request job's sweep is counts, and stays readable.
+   */
+  readonly personalResult?: boolean;
+}
+
 /** One input, ad hoc; under a backlog up to 200 runs of one tenant come in one call and one transaction. */
-export interface RequestJob<Input extends z.ZodType = AnyInput, Result = unknown> extends JobBase<Input> {
+export interface RequestJob<Input extends z.ZodType = AnyInput, Result = unknown> extends JobBase<Input>, Answering {
   readonly kind: 'request';
   /**
    * Waiting that belongs to the run but not into its transaction. It runs before the claim, so another worker may repeat it after a
@@ -279,7 +287,7 @@ export interface TaskContext extends Context, JobAlerts {
 }
 
 /** One handler that may last: it must watch `ctx.signal`. */
-export interface TaskJob<Input extends z.ZodType = AnyInput, Result = unknown> extends JobBase<Input> {
+export interface TaskJob<Input extends z.ZodType = AnyInput, Result = unknown> extends JobBase<Input>, Answering {
   readonly kind: 'task';
   /** True: it changes the outside world, so a dry run is refused. */
   readonly outsideEffects?: boolean;
@@ -330,7 +338,7 @@ function completed(job: Job): DefinedJob {
 }
 
 function formOf(job: RequestJob, form: SweepForm<AnyItem>): DefinedJob<SweepJob> {
-  const { handle: _handle, before: _before, sweep: _sweep, upgrade: _upgrade, ...shared } = job;
+  const { handle: _handle, before: _before, sweep: _sweep, upgrade: _upgrade, personalResult: _own, ...shared } = job;
   const sweep: SweepJob = { ...shared, ...form, kind: 'sweep', input: z.strictObject({}), upgrade: () => ({}) };
   return completed(sweep) as DefinedJob<SweepJob>;
 }

@@ -121,7 +121,7 @@ function handler(deps: MedicationDeps, one: MedicationPath): RequestHandler {
     const accepted = await deps.producer.accept(request, principal.sub);
     const controller = new AbortController();
     res.once('close', () => controller.abort());
-    const answer = await acceptedAnswer(deps, accepted, { seconds, signal: controller.signal, tenantId });
+    const answer = await acceptedAnswer(deps, accepted, { seconds, signal: controller.signal, principal });
     if (controller.signal.aborted) return;
     for (const [header, value] of Object.entries(answer.headers ?? {})) res.setHeader(header, value);
     res.status(answer.status).json(answer.body);

@@ -162,7 +162,7 @@ function startRun(deps: RouteDeps): Endpoint {
         { job: job.name, tenant, input: input ?? {}, priority, dueAt, options: definedOnly(options), idempotency },
         principal.sub,
       );
-      return await acceptedAnswer(deps, accepted, { seconds, signal, tenantId: principal.tenantId });
+      return await acceptedAnswer(deps, accepted, { seconds, signal, principal });
     },
   });
 }

@@ -92,7 +92,7 @@ function reading(deps: RouteDeps): Endpoint {
     answers: { 200: { description: 'The run.', schema: runDetailSchema } },
     handle: async ({ params, principal }) => ({
       status: 200,
-      body: await runDetail(deps, params.id, principal.tenantId),
+      body: await runDetail(deps, params.id, principal),
     }),
   });
 }
@@ -166,7 +166,7 @@ function cancelling(deps: RouteDeps): Endpoint {
     admit: ({ id }, principal) => demandMayTouch(deps, id, principal),
     handle: async ({ params, principal }) => {
       await deps.producer.cancel(params.id, principal.sub, principal.tenantId);
-      return { status: 200, body: await runDetail(deps, params.id, principal.tenantId) };
+      return { status: 200, body: await runDetail(deps, params.id, principal) };
     },
   });
 }
@@ -236,7 +236,7 @@ function snoozing(deps: RouteDeps): Endpoint {
     admit: ({ id }, principal) => demandMayTouch(deps, id, principal),
     handle: async ({ params, body, principal }) => {
       await deps.producer.snooze(params.id, body, principal.sub, principal.tenantId);
-      return { status: 200, body: await runDetail(deps, params.id, principal.tenantId) };
+      return { status: 200, body: await runDetail(deps, params.id, principal) };
     },
   });
 }
@@ -272,7 +272,7 @@ function again(deps: RouteDeps, action: 'retry' | 'replay'): Endpoint {
         principal.tenantId,
         idempotencyOf(req, principal, {}),
       );
-      return await acceptedAnswer(deps, accepted, { seconds, signal, tenantId: principal.tenantId });
+      return await acceptedAnswer(deps, accepted, { seconds, signal, principal });
     },
   });
 }

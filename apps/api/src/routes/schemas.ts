@@ -46,7 +46,11 @@ export const runSchema = z
 export const runDetailSchema = runSchema
   .extend({
     input: z.unknown(),
-    result: z.unknown().describe('Summary of the run; null while it is open and after its retention.'),
+    result: z
+      .unknown()
+      .describe(
+        'Summary or answer of the run; null while it is open and after its retention. One that is personal says `<personal>` to viewers.',
+      ),
     errors: z
       .array(z.strictObject({ item: z.string(), errorClass: z.string(), errorMessage: z.string() }))
       .describe('The first 100 failed items; all of them at /failures.'),

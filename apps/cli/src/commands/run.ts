@@ -53,7 +53,7 @@ async function startRun(cli: Cli, producer: Producer, job: string, flags: Flags)
   cli.tell(`${accepted.id} ${accepted.status}${accepted.joined ? ', joined an open run' : ''}; waiting`);
   const timeoutMs = (flags.wait === true ? WAIT_SECONDS : flags.wait) * 1000;
   const ended = await producer.waitFor([accepted.id], { timeoutMs, signal: cli.signal });
-  const run = await findRun(producer.pools, accepted.id, null);
+  const run = await findRun(producer.pools, accepted.id, null, producer.crypto);
   cli.print(flags, run, runText);
   if (!ended.has(accepted.id)) cli.tell(`The run is still ${run.status}; nightshift runs show ${run.id} tells more.`);
   return run.status === 'completed' || run.status === 'completed_with_item_errors' ? EXIT.ok : EXIT.failed;

@@ -32,7 +32,9 @@ function refusing(why: string): FieldCrypto {
 /** A worker that could only fail such runs must not take them. Errors: `DeclarationError` naming the jobs. */
 export function requireKeys(encryptionKeys: string | undefined, catalogue: Catalogue): void {
   if (encryptionKeys) return;
-  const jobs = catalogue.jobs.filter((job) => job.decrypts || job.encrypts || hasPersonal(job.input));
+  const jobs = catalogue.jobs.filter(
+    (job) => job.decrypts || job.encrypts || hasPersonal(job.input) || (job.kind !== 'sweep' && job.personalResult),
+  );
   if (jobs.length === 0) return;
   throw new DeclarationError('The worker cannot start', [
     `${jobs.map((job) => job.name).join(', ')} ${jobs.length === 1 ? 'needs' : 'need'} encryption keys, and ${NO_KEYS}`,

@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import type { AcceptRequest } from '../accept.ts';
-import { InvalidInputError, NoKeyError, RunStateError } from '../errors.ts';
+import { InvalidInputError, NoKeyError, RunStateError, UnknownRunError } from '../errors.ts';
 import { createProducer } from '../producer.ts';
 import { findRun } from '../query/index.ts';
 import { type TestEngine, testEngine } from '../testing/index.ts';
@@ -57,11 +57,20 @@ const walk = tinySweep('walk', {
   },
 });
 
+const told = { for: NAME, dose: 7_411_853 };
+const answer = tinyRequest('answer', {
+  retry: { retries: 0 },
+  input: z.strictObject({ bad: z.boolean().default(false) }),
+  personalResult: true,
+  handle: async (_ctx, runs) => runs.map(({ input: { bad } }) => (bad ? { error: new Error('bad') } : { ok: told })),
+});
+const report = tinyTask('report', { personalResult: true, run: async () => told });
+
 let engine: TestEngine;
 let tenant: string;
 let count = 0;
 beforeAll(async () => {
-  engine = await testEngine({ jobs: [call, long, walk] });
+  engine = await testEngine({ jobs: [call, long, walk, answer, report] });
   await makeTinyTables(engine.store);
 });
 beforeEach(async () => {
@@ -94,6 +103,47 @@ async function anywhere(word: string): Promise<string[]> {
   }
   return found;
 }
+
+describe('a personal result', () => {
+  test.each([
+    ['request', answer],
+    ['task', report],
+  ])('of a %s stands nowhere in the clear, and opens with the tenant’s key alone', async (_kind, job) => {
+    const { producer, store } = engine;
+    const { id } = await producer.accept({ job: job.name, tenant, input: {} }, 'test');
+    expect(await ended(id)).toMatchObject({ status: 'completed', result: '<personal>' });
+    expect(await findRun(producer.pools, id, tenant, producer.crypto)).toMatchObject({ result: told });
+    expect(await anywhere('Lovelace')).toEqual([]);
+    expect(await anywhere('7411853')).toEqual([]);
+    const other = await store.addTenant('tiny', `other-${job.name.slice(5)}`);
+    await expect(findRun(producer.pools, id, other, producer.crypto)).rejects.toThrow(UnknownRunError);
+    const moved = await producer.accept({ job: job.name, tenant: other, input: {} }, 'test');
+    await ended(moved.id);
+    await store.admin.query(
+      'UPDATE ops.run_payloads SET result = (SELECT result FROM ops.run_payloads WHERE run_id = $1) WHERE run_id = $2',
+      [id, moved.id],
+    );
+    expect(await findRun(producer.pools, moved.id, other, producer.crypto)).toMatchObject({ result: '<personal>' });
+  });
+
+  test('of runs that share a call is each one’s own; beside one that fails as well', async () => {
+    const { producer } = engine;
+    const bad = (flag: boolean) => ({ job: answer.name, tenant, input: { bad: flag } });
+    const runs = await producer.acceptMany([bad(false), bad(false), bad(true), bad(false)], 'test');
+    const found = [];
+    for (const { id } of runs) {
+      await ended(id);
+      found.push(await findRun(producer.pools, id, tenant, producer.crypto));
+    }
+    expect(found.map(({ status, result }) => [status, result])).toEqual([
+      ['completed', told],
+      ['completed', told],
+      ['failed', null],
+      ['completed', told],
+    ]);
+    expect(await anywhere('Lovelace')).toEqual([]);
+  });
+});
 
 describe('personal fields of an input', () => {
   test.each([
@@ -213,7 +263,7 @@ describe('personal fields of an input', () => {
     await expect(bare.accept(request(call), 'test')).rejects.toThrow(/ENCRYPTION_KEYS/);
     await bare.close();
     await expect(engine.addWorker({ encryptionKeys: undefined })).rejects.toThrow(
-      /tiny\.call, tiny\.long, tiny\.walk need encryption keys/,
+      /tiny\.call, tiny\.long, tiny\.walk, tiny\.answer, tiny\.report need encryption keys/,
     );
     expect((await engine.store.admin.query('SELECT 1 FROM ops.runs WHERE tenant_id = $1', [tenant])).rowCount).toBe(0);
   });

@@ -1,6 +1,7 @@
 import { inTransaction } from '@nightshift/db';
 import { maskedVerdict } from '../crypto/masked-message.ts';
 import { openInput, type PersonalValues } from '../crypto/sealed-input.ts';
+import { sealResults } from '../crypto/sealed-result.ts';
 import { type DefinedJob, longForm, type SweepJob, type TaskJob } from '../define-job.ts';
 import { DeadlineExceededError, LostClaimError, PermanentError } from '../errors.ts';
 import { judge, type Outcome, thrownOutcome, type Verdict } from '../outcome.ts';
@@ -123,7 +124,12 @@ async function attempt(
     if (done === 'split') return { kind: 'split' };
     const stored = storableJson(done.result);
     if ('problem' in stored) throw new PermanentError(`its result cannot be stored: ${stored.problem}`);
-    return { kind: 'completed', ...done };
+    if (job.kind === 'sweep' || job.personalResult !== true) return { kind: 'completed', ...done };
+    const [sealed] = await untilStored(
+      () => sealResults(deps.crypto, run.tenantId, [{ id: run.id, result: done.result }]),
+      (error) => !isPassing(error) || stopper.signal.aborted,
+    );
+    return { kind: 'completed', ...done, result: sealed?.result };
   } catch (error) {
     return failedOutcome(error, run, stopper);
   }

@@ -2,6 +2,7 @@ import { type BeforeCommit, inTransaction, type PoolClient } from '@nightshift/d
 import { jobCrypto } from '../crypto/job-crypto.ts';
 import { maskedVerdict } from '../crypto/masked-message.ts';
 import { openInput, type PersonalValues } from '../crypto/sealed-input.ts';
+import { sealResults } from '../crypto/sealed-result.ts';
 import type { DefinedJob, RequestJob, RequestRun } from '../define-job.ts';
 import { DeadlineExceededError } from '../errors.ts';
 import { judge, type Outcome, thrownOutcome, type Verdict } from '../outcome.ts';
@@ -172,7 +173,7 @@ type Written = { readonly run: ClaimedRun; readonly verdict: Verdict };
 
 async function writeVerdicts(
   deps: ExecuteDeps,
-  job: DefinedJob,
+  job: DefinedJob<RequestJob>,
   client: PoolClient,
   attempts: readonly Attempt[],
   beforeCommit: BeforeCommit,
@@ -188,7 +189,7 @@ async function writeVerdicts(
     run,
     verdict: maskedVerdict(run, personal, judge(outcome, run.attempt, policyOf(job, run.priority, own.get(run.id)))),
   }));
-  const ends: End[] = [];
+  let ends: End[] = [];
   const retries: Retry[] = [];
   const snoozed: Snoozed[] = [];
   const back: string[] = [];
@@ -200,7 +201,10 @@ async function writeVerdicts(
     else if (verdict.write === 'snooze') snoozed.push({ ...run, ...verdict });
     else if (verdict.write === 'release') back.push(run.id);
   }
-  const dispatchId = attempts[0]?.run.dispatchId;
+  const [first] = attempts;
+  if (job.personalResult === true && first !== undefined)
+    ends = await sealResults(deps.crypto, first.run.tenantId, ends);
+  const dispatchId = first?.run.dispatchId;
   // A part of the dispatch may not have been claimed: after a failover to a slower clock its due times are still to come.
   const whole = ends.length === claimed && claimed === bundleSize;
   if (dispatchId && whole && ends.every((end) => end.outcome === 'completed')) {

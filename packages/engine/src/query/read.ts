@@ -49,7 +49,8 @@ export async function read<Row extends object>(
   return (await withinDeadline(answer)).rows;
 }
 
-async function withinDeadline<T>(work: Promise<T>): Promise<T> {
+/** Errors: `StoreUnavailableError` when Postgres is away or silent. */
+export async function withinDeadline<T>(work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(

@@ -1,10 +1,12 @@
 import { isUuid } from '@nightshift/db';
+import type { FieldCrypto } from '@nightshift/db/crypto';
 import { maskedInput } from '../crypto/sealed-input.ts';
+import { maskedResult, openResult } from '../crypto/sealed-result.ts';
 import { UnknownRunError } from '../errors.ts';
 import { type Priority, priorityName } from '../priority.ts';
 import { isEnded, OPEN_STATES, RUN_OUTCOMES, type RunStatus } from '../run-status.ts';
 import { decodeCursor, toPage, UUID_PART } from './cursor.ts';
-import { Conditions, type Page, type PageRequest, type Pools, read } from './read.ts';
+import { Conditions, type Page, type PageRequest, type Pools, read, withinDeadline } from './read.ts';
 
 /** A run as it stands. Times by the database's clock. */
 export interface RunView {
@@ -46,6 +48,7 @@ export interface RunView {
 export interface RunDetail extends RunView {
   /** Personal fields say `<personal>`. */
   readonly input: unknown;
+  /** `<personal>` where the job calls it personal and the reader was given no key. */
   readonly result: unknown;
   readonly cancelRequestedAt: Date | null;
   /** Job whose run it waits for while blocked. */
@@ -74,17 +77,30 @@ function toView<View extends RunView>(row: Row<View>): View {
   return { ...row, priority: priorityName(row.priority) } as unknown as View;
 }
 
-/** Errors: `UnknownRunError`, also for a run of another tenant; `StoreUnavailableError`. */
-export async function findRun(pools: Pools, id: string, tenantId: string | null): Promise<RunDetail> {
-  const [run] = isUuid(id) ? await findRuns(pools, [id], tenantId) : [];
-  if (run === undefined) throw new UnknownRunError(id);
-  return run;
+/** With `crypto` a personal result is opened. Errors: `UnknownRunError`, also for a run of another tenant; `StoreUnavailableError`. */
+export async function findRun(
+  pools: Pools,
+  id: string,
+  tenantId: string | null,
+  crypto?: FieldCrypto,
+): Promise<RunDetail> {
+  const [row] = isUuid(id) ? await readDetails(pools, [id], tenantId) : [];
+  if (row === undefined) throw new UnknownRunError(id);
+  const run = toDetail(row);
+  return crypto === undefined ? run : { ...run, result: await withinDeadline(openResult(crypto, run, row.result)) };
 }
 
 /** Those of these runs that exist and that the tenant may see, by id. */
 export async function findRuns(pools: Pools, ids: readonly string[], tenantId: string | null): Promise<RunDetail[]> {
-  const rows = await read<Row<RunDetail>>(pools, tenantId, DETAIL, [ids]);
-  return rows.map((row) => ({ ...toView<RunDetail>(row), input: maskedInput(row.input) }));
+  return (await readDetails(pools, ids, tenantId)).map(toDetail);
+}
+
+function readDetails(pools: Pools, ids: readonly string[], tenantId: string | null): Promise<Row<RunDetail>[]> {
+  return read<Row<RunDetail>>(pools, tenantId, DETAIL, [ids]);
+}
+
+function toDetail(row: Row<RunDetail>): RunDetail {
+  return { ...toView<RunDetail>(row), input: maskedInput(row.input), result: maskedResult(row.result) };
 }
 
 export interface RunFilter extends PageRequest {

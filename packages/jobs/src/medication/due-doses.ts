@@ -112,8 +112,9 @@ function look(schedule: DueSchedule, now: Date): Looked {
 function planOf(schedule: DueSchedule): DosePlan {
   const frequency = parseFrequency(schedule.frequency);
   if (frequency === null)
+    // Not quoted: what somebody takes and when is health data.
     throw new UnreadableRowError(
-      `the frequency '${schedule.frequency}' is unknown`,
+      `the frequency of the dose schedule is unknown`,
       'use daily, weekdays:…, every_n_days:n or as_needed',
     );
   return { ...schedule, frequency };

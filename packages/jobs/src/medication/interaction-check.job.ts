@@ -45,6 +45,7 @@ export const interactionCheck = defineJob({
   maxMs: 10_000,
   input: interactionInput,
   inputVersion: 1,
+  personalResult: true,
   async handle(ctx, runs) {
     const tenantId = ctx.tenant.id;
     const users = await findUsers(ctx.client, tenantId, distinct(runs.map((run) => run.input.user_id)));

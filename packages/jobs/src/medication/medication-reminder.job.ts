@@ -42,6 +42,7 @@ export const medicationReminder = defineJob({
   maxMs: 10_000,
   input: reminderInput,
   inputVersion: 1,
+  personalResult: true,
   decrypts: true,
   options: { batchSize: 500, batchDelayMs: 0 },
   sweep: dueDoses,

@@ -31,6 +31,7 @@ export const refillCheck = defineJob({
   maxMs: 10_000,
   input: refillInput,
   inputVersion: 1,
+  personalResult: true,
   options: { batchSize: 500, batchDelayMs: 0 },
   sweep: {
     count: (ctx) => countSupplies(ctx.client, organisationOf(ctx).id),

@@ -26,6 +26,7 @@ export const supplyMonitor = defineJob({
   maxMs: 10_000,
   input: supplyInput,
   inputVersion: 1,
+  personalResult: true,
   decrypts: true,
   options: { batchSize: 500, batchDelayMs: 0 },
   sweep: {
