@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
-import { createCatalogue, type DefinedJob } from '@nightshift/engine';
+import { createCatalogue, type DefinedJob, type Template } from '@nightshift/engine';
 import { createProducer, type Producer } from '@nightshift/engine/accept';
 import {
   TEST_ENCRYPTION_KEYS,
@@ -76,6 +76,8 @@ export interface TestApiOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly store?: TestStore;
   readonly jobs?: readonly DefinedJob[];
+  /** What the jobs' notifications may name. */
+  readonly templates?: readonly Template[];
   /** False: the API starts without FUNCTIONS_API_KEY. */
   readonly functionsKey?: boolean;
   /** Of wrong bearers and of wrong sign-ins. */
@@ -90,14 +92,14 @@ export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
   const jobs = options.jobs ?? tinyJobs;
   const store = options.store ?? (await testStore());
   const engine: TestEngine | null =
-    (options.workers ?? 0) > 0 ? await testEngine({ jobs, store, workers: options.workers ?? 1 }) : null;
+    (options.workers ?? 0) > 0 ? await testEngine({ jobs, templates: options.templates ?? [], store, workers: options.workers ?? 1 }) : null;
   const log = pino({ level: process.env.NIGHTSHIFT_TEST_LOG ?? 'silent' });
   const env: Env = envSchema.parse({
     NODE_ENV: 'test', DATABASE_URL: store.databaseUrl, REDIS_URL: store.redisUrl, JWT_SECRET, CRON_SECRET, BOARD_PASSWORD, ...(options.functionsKey === false ? {} : { FUNCTIONS_API_KEY }),
     ...options.env,
   }); // biome-ignore format: variables
   const limits = options.limits ?? PATIENT;
-  const catalogue = createCatalogue(jobs);
+  const catalogue = createCatalogue(jobs, options.templates);
   const shared = { redisUrl: store.redisUrl, namespace: store.namespace, log };
   const producer = createProducer({
     ...shared,
