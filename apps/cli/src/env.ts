@@ -14,6 +14,10 @@ export const cliEnvSchema = z.object({
     .describe(
       'Postgres as a role that may make roles and databases: for migrate and seed, never for the API or a worker',
     ),
+  NIGHTSHIFT_DEMO: z
+    .enum(['normal', 'small'])
+    .default('normal')
+    .describe('How much demo data `npm start` makes: `small` is a few dozen rows a table, for a slow machine'),
   ENCRYPTION_KEYS: encryptionKeysVariable,
   ...backupEnvShape,
 });

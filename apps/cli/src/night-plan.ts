@@ -24,6 +24,8 @@ export type TenantSelector =
 export interface NightStep {
   readonly job: DefinedJob;
   readonly scheduleId: string;
+  /** Of that schedule, in its own zone. */
+  readonly cron: string;
   /** Why it does not run tonight, or null. */
   readonly skipped: string | null;
   readonly serves: (tenant: TenantRef) => boolean;
@@ -40,6 +42,7 @@ export function planNight(catalogue: Catalogue, schedules: readonly NightSchedul
     steps.set(job.name, {
       job,
       scheduleId: (active[0] ?? first).id,
+      cron: (active[0] ?? first).cron,
       skipped: active.length > 0 ? null : whySkipped(first),
       serves: (tenant) => active.some((schedule) => serves(schedule, tenant, ofJob)),
       firstMinute: Math.min(...ofJob.map((schedule) => firstMinute(schedule.cron))),

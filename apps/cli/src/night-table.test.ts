@@ -6,6 +6,7 @@ const row: NightRow = {
   job: 'gym.commitment-scores',
   title: 'Commitment scores',
   kind: 'sweep',
+  schedule: '0 2 * * *',
   status: 'completed',
   tenants: 3,
   items: 6_000,
@@ -29,14 +30,32 @@ test('one line a job with its counts', () => {
   const line = plain(nightTable([row]))
     .split('\n')
     .find((each) => each.includes(row.job));
-  expect(line?.trim().split(/\s{2,}/)).toEqual(['gym.commitment-scores', '3', '6,000', '5,812', '0', '4.3 s', 'ok']);
+  expect(line?.trim().split(/\s{2,}/)).toEqual([
+    'gym.commitment-scores',
+    '0 2 * * *',
+    '3',
+    '6,000',
+    '5,812',
+    '0',
+    '4.3 s',
+    'ok',
+  ]);
 });
 
 test('a job without items shows none', () => {
   const line = plain(nightTable([{ ...row, kind: 'task', items: 0, changed: 0 }]))
     .split('\n')
     .find((each) => each.includes(row.job));
-  expect(line?.trim().split(/\s{2,}/)).toEqual(['gym.commitment-scores', '3', '–', '–', '0', '4.3 s', 'ok']);
+  expect(line?.trim().split(/\s{2,}/)).toEqual([
+    'gym.commitment-scores',
+    '0 2 * * *',
+    '3',
+    '–',
+    '–',
+    '0',
+    '4.3 s',
+    'ok',
+  ]);
 });
 
 test('each failed run and each skipped job is told below the table', () => {

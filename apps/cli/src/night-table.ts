@@ -3,16 +3,17 @@ import pc from 'picocolors';
 import type { NightProgress, NightRow } from './night.ts';
 import { count, seconds, TABLE_STYLE } from './terminal.ts';
 
-/** The night as a table: job, tenants, items, changed, errors, time; below it each failed run with its reason. */
+/** The night as a table: job, its schedule, tenants, items, changed, errors, time; below it each failed run with its reason. */
 export function nightTable(rows: readonly NightRow[]): string {
   const table = new Table({
     ...TABLE_STYLE,
-    head: ['job', 'tenants', 'items', 'changed', 'errors', 'time', ''],
-    colAligns: ['left', 'right', 'right', 'right', 'right', 'right', 'left'],
+    head: ['job', 'schedule', 'tenants', 'items', 'changed', 'errors', 'time', ''],
+    colAligns: ['left', 'left', 'right', 'right', 'right', 'right', 'right', 'left'],
   });
   for (const row of rows) {
     table.push([
       row.job,
+      pc.dim(row.schedule),
       count(row.tenants),
       row.kind === 'sweep' ? count(row.items) : pc.dim('–'),
       row.kind === 'sweep' ? count(row.changed) : pc.dim('–'),

@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { type DefinedJob, type JobKind, jobForInput, NightshiftError, type TenantRef } from '@nightshift/engine';
-import type { Producer, Started } from '@nightshift/engine/accept';
+import { type Cause, isStoreUnavailable, type Producer, type Started } from '@nightshift/engine/accept';
 import { type NightSchedule, type NightStep, planNight } from './night-plan.ts';
 
 export { nightFailed, nightTable } from './night-table.ts';
@@ -8,12 +8,16 @@ export { nightFailed, nightTable } from './night-table.ts';
 /** A worker whose heartbeat is older is taken for dead. */
 const HEARTBEAT_MS = 15_000;
 const LOOK_EVERY_MS = 500;
+/** How long a worker may be missing, or Postgres too busy to answer. */
+const PATIENCE_MS = 20_000;
 
 /** What one job did for all its tenants. */
 export interface NightRow {
   readonly job: string;
   readonly title: string;
   readonly kind: JobKind;
+  /** Cron of its schedule. */
+  readonly schedule: string;
   readonly status: 'completed' | 'completed_with_item_errors' | 'failed' | 'skipped';
   readonly tenants: number;
   /** Of sweeps; other jobs have no items. */
@@ -67,9 +71,10 @@ export class NoLiveWorkerError extends NightshiftError {
  */
 export async function runNight(options: NightOptions): Promise<NightRow[]> {
   const { producer } = options;
-  await producer.syncSchedules();
+  const patient = patience(options);
+  await patient(() => producer.syncSchedules());
   const rows: NightRow[] = [];
-  for (const step of planNight(producer.catalogue, await readSchedules(producer))) {
+  for (const step of planNight(producer.catalogue, await patient(() => readSchedules(producer)))) {
     options.signal?.throwIfAborted();
     const row = await runStep(step, options);
     rows.push(row);
@@ -81,22 +86,22 @@ export async function runNight(options: NightOptions): Promise<NightRow[]> {
 async function runStep(step: NightStep, options: NightOptions): Promise<NightRow> {
   const { producer } = options;
   if (step.skipped !== null) return skippedRow(step, step.skipped);
-  const tenants = step.job.scope === 'system' ? [] : await producer.tenants(step.job.system);
+  const patient = patience(options);
+  const tenants = step.job.scope === 'system' ? [] : await patient(() => producer.tenants(step.job.system));
   const served = tenants.filter(step.serves);
   if (step.job.scope === 'tenant' && served.length === 0) {
     return skippedRow(step, `there is no ${step.job.system} tenant to run it for`);
   }
   const startedAt = performance.now();
-  const started = await producer.start(
-    {
-      kind: 'night',
-      job: step.job.name,
-      scheduleId: step.scheduleId,
-      ...(options.retries === undefined ? {} : { options: { retries: options.retries } }),
-      ...(served.length === tenants.length ? {} : { tenants: served.map((tenant: TenantRef) => tenant.id) }),
-    },
-    options.actor ?? 'night',
-  );
+  const cause: Cause = {
+    kind: 'night',
+    job: step.job.name,
+    scheduleId: step.scheduleId,
+    ...(options.retries === undefined ? {} : { options: { retries: options.retries } }),
+    ...(served.length === tenants.length ? {} : { tenants: served.map((tenant: TenantRef) => tenant.id) }),
+  };
+  // Started twice, when an answer was lost, it joins the runs that are open; a job is safe to run twice.
+  const started = await patient(() => producer.start(cause, options.actor ?? 'night'));
   options.onProgress?.({ kind: 'started', job: step.job.name, tenants: started.runs.length });
   const runs = await waitForRuns(step.job, started, options);
   return endedRow(step, started, runs, performance.now() - startedAt);
@@ -105,6 +110,7 @@ async function runStep(step: NightStep, options: NightOptions): Promise<NightRow
 /** Waits until every run has ended, those among them that runs of the night ask for themselves, and tells how far they are meanwhile. */
 async function waitForRuns(job: DefinedJob, started: Started, options: NightOptions): Promise<RunCounts[]> {
   const { producer, signal } = options;
+  const patient = patience(options);
   let ids = started.runs.map((run) => run.runId);
   const tenantOf = new Map(started.runs.map((run) => [run.runId, run.tenant]));
   let seenAlive = performance.now();
@@ -114,15 +120,33 @@ async function waitForRuns(job: DefinedJob, started: Started, options: NightOpti
       ...(signal === undefined ? {} : { signal }),
     });
     signal?.throwIfAborted();
-    const runs = await readRuns(producer, ids, started.triggerId);
+    const runs = await patient(() => readRuns(producer, ids, started.triggerId));
     if (runs.every((run) => run.ended)) return runs;
     ids = runs.map((run) => run.id);
     options.onProgress?.(progressOf(job.name, runs, tenantOf));
-    if (await hasLiveWorker(producer, job.name)) seenAlive = performance.now();
-    else if (performance.now() - seenAlive > (options.patienceMs ?? 20_000)) throw new NoLiveWorkerError(job.name);
+    if (await patient(() => hasLiveWorker(producer, job.name))) seenAlive = performance.now();
+    else if (performance.now() - seenAlive > (options.patienceMs ?? PATIENCE_MS)) throw new NoLiveWorkerError(job.name);
     // waitFor answers at once when it has nothing to wait for, as when a run's end is known but its row not yet seen.
     if (ended.size === ids.length) await wait(20);
   }
+}
+
+/**
+ * A statement's time limit is for callers who wait at the other end of a request: a night on a busy machine asks again instead.
+ * Errors of the work: what is no news of a store that was busy or away, or still is after the patience.
+ */
+function patience({ patienceMs = PATIENCE_MS, signal }: NightOptions) {
+  return async <T>(work: () => Promise<T>): Promise<T> => {
+    const end = performance.now() + patienceMs;
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!isStoreUnavailable(error) || performance.now() > end) throw error;
+        await wait(LOOK_EVERY_MS, undefined, signal === undefined ? {} : { signal });
+      }
+    }
+  };
 }
 
 function progressOf(job: string, runs: readonly RunCounts[], tenantOf: ReadonlyMap<string, string>): NightProgress {
@@ -153,6 +177,7 @@ function endedRow(step: NightStep, started: Started, runs: readonly RunCounts[],
     job: step.job.name,
     title: step.job.title,
     kind: jobForInput(step.job, {}).kind,
+    schedule: step.cron,
     status: failures.length > 0 ? 'failed' : errors > 0 ? 'completed_with_item_errors' : 'completed',
     tenants: started.runs.length,
     items: sum(runs, (run) => run.processed),
@@ -168,7 +193,7 @@ function skippedRow(step: NightStep, note: string): NightRow {
   const none = { tenants: 0, items: 0, changed: 0, errors: 0, durationMs: 0, failures: [] };
   const { name: job, title } = step.job;
   const { kind } = jobForInput(step.job, {});
-  return { job, title, kind, status: 'skipped', ...none, note };
+  return { job, title, kind, schedule: step.cron, status: 'skipped', ...none, note };
 }
 
 interface RunCounts {

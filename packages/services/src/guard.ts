@@ -43,6 +43,8 @@ export type GuardSignal = 'INT' | 'TERM' | 'QUIT' | 'none';
 
 let guard: ChildProcess | null = null;
 const watched = new Map<number, string>();
+/** Guards that were told goodbye and are still there. */
+const leaving = new Set<Promise<void>>();
 
 function say(line: string): void {
   guard?.stdin?.write(`${line}\n`);
@@ -84,5 +86,22 @@ export function forgetProcess(pid: number): void {
   if (watched.size > 0) return;
   const last = guard;
   guard = null;
-  last?.stdin?.end('goodbye\n');
+  if (last !== null) dismiss(last);
+}
+
+function dismiss(child: ChildProcess): void {
+  // Whoever waits for its end must still be there then.
+  child.ref();
+  const left = new Promise<void>((resolve) => {
+    child.once('exit', () => resolve());
+    child.once('error', () => resolve());
+  });
+  leaving.add(left);
+  void left.then(() => leaving.delete(left));
+  child.stdin?.end('goodbye\n');
+}
+
+/** Resolves when every guard that has nothing left to watch has ended: it does so a moment after what it watched. */
+export async function guardsEnded(): Promise<void> {
+  await Promise.all(leaving);
 }

@@ -1,3 +1,4 @@
+import { guardsEnded } from './guard.ts';
 import { openProcessRecord, type ProcessRecord } from './process-record.ts';
 import type { ServerExit } from './server-process.ts';
 import { type AppProcess, type AppRole, type AppSpec, startApp } from './supervised-app.ts';
@@ -170,6 +171,7 @@ async function stopFleet(fleet: Fleet): Promise<void> {
     await Promise.all(live.map((member) => member.stop()));
     for (const member of live) if (member.pid !== null) fleet.record.delete(member.pid);
   }
+  await guardsEnded();
 }
 
 /** The parent of a whole installation on one machine: servers and apps, one `stop` for all. */

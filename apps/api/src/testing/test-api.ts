@@ -92,7 +92,9 @@ export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
   const jobs = options.jobs ?? tinyJobs;
   const store = options.store ?? (await testStore());
   const engine: TestEngine | null =
-    (options.workers ?? 0) > 0 ? await testEngine({ jobs, templates: options.templates ?? [], store, workers: options.workers ?? 1 }) : null;
+    (options.workers ?? 0) > 0
+      ? await testEngine({ jobs, templates: options.templates ?? [], store, workers: options.workers ?? 1 })
+      : null;
   const log = pino({ level: process.env.NIGHTSHIFT_TEST_LOG ?? 'silent' });
   const env: Env = envSchema.parse({
     NODE_ENV: 'test', DATABASE_URL: store.databaseUrl, REDIS_URL: store.redisUrl, JWT_SECRET, CRON_SECRET, BOARD_PASSWORD, ...(options.functionsKey === false ? {} : { FUNCTIONS_API_KEY }),

@@ -7,6 +7,7 @@ import { jobs } from '@nightshift/jobs';
 import { claimDirectory, createSupervisor, type Supervisor, type SupervisorEvent } from '@nightshift/services';
 import pc from 'picocolors';
 import { pino } from 'pino';
+import { cliEnvSchema } from '../env.ts';
 import { type Environment, homeDirectory } from '../home.ts';
 import type { MailSink } from '../mail/mail-sink.ts';
 import { nightFailed, nightTable, runNight } from '../night.ts';
@@ -51,10 +52,16 @@ async function untilAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T
   return await Promise.race([work, aborted]);
 }
 
+/** Rows of the demo, by `NIGHTSHIFT_DEMO`. */
+const DEMO_SIZES = {
+  normal: { gyms: 3, members: 2_000, facilities: 3, clients: 1_000, organisations: 2 },
+  small: { gyms: 3, members: 40, days: 60, facilities: 1, clients: 40, organisations: 1, organisationUsers: 20, zakatUsers: 40 },
+} as const; // biome-ignore format: a line a size
+
 async function prepareData(
   servers: StartedServers,
   secrets: Secrets,
-  production: boolean,
+  { env, production }: { readonly env: Environment; readonly production: boolean },
   steps: Steps,
 ): Promise<void> {
   await steps.run('schema', async () => {
@@ -62,19 +69,22 @@ async function prepareData(
     return 'up to date';
   });
   if (production) return;
+  const more: string[] = [];
   await steps.run('demo data', async () => {
     const seeded = await seedDemo({
       adminUrl: servers.adminDatabaseUrl,
-      gyms: 3,
-      members: 2000,
-      facilities: 3,
-      clients: 1000,
-      organisations: 2,
+      ...DEMO_SIZES[cliEnvSchema.shape.NIGHTSHIFT_DEMO.parse(env.NIGHTSHIFT_DEMO || undefined)],
       encryptionKeys: secrets.encryptionKeys,
     });
     if (!seeded.seeded) return 'kept';
-    return `${seeded.gyms} gyms, ${count(seeded.members)} members, ${count(seeded.visits)} visits; ${seeded.clinic.facilities} clinics, ${count(seeded.clinic.clients)} clients; ${seeded.medication.organisations} health organisations, ${seeded.medication.users} users; ${count(seeded.zakat.users)} zakat users; ${seeded.litigation.firms} law firms`;
+    const { clinic, medication, zakat, litigation } = seeded;
+    more.push(
+      `${clinic.facilities} clinics, ${count(clinic.clients)} clients; ${litigation.firms} law firms`,
+      `${medication.organisations} health organisations, ${medication.users} users; ${count(zakat.users)} zakat users`,
+    );
+    return `${seeded.gyms} gyms, ${count(seeded.members)} members, ${count(seeded.visits)} visits`;
   });
+  for (const line of more) steps.line('', line);
 }
 
 function saveDevFile(installation: Installation, supervisor: Supervisor): void {
@@ -157,7 +167,7 @@ async function bringUp(
   const within = <T>(work: Promise<T>) => untilAborted(options.stop, work);
   const port = await choosePort(options.env, steps);
   const servers = await within(startServers(home, options.env, secrets, supervisor, steps));
-  await within(prepareData(servers, secrets, production, steps));
+  await within(prepareData(servers, secrets, { env: options.env, production }, steps));
   let apiUrl = '';
   const fleet = { mail, home, env: options.env, production, servers, secrets, port, clock: !options.once };
   await within(

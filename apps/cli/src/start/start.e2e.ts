@@ -20,10 +20,11 @@ interface Started {
 }
 
 function start(...args: string[]): Started {
-  const { PORT: _port, NODE_ENV: _env, DATABASE_URL: _database, REDIS_URL: _redis, ...inherited } = process.env;
+  const { PORT: _port, NODE_ENV: _env, DATABASE_URL: _database, REDIS_URL: _redis, ...rest } = process.env;
+  const { BACKUP_ROOT: _backups, ...inherited } = rest;
   const child = spawn(process.execPath, [join(ROOT, 'apps/cli/dist/start.js'), ...args], {
     cwd: ROOT,
-    env: { ...inherited, NIGHTSHIFT_HOME: home },
+    env: { ...inherited, NIGHTSHIFT_HOME: home, NIGHTSHIFT_DEMO: 'small' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
@@ -81,20 +82,35 @@ afterAll(() => {
   rmSync(home, { recursive: true, force: true });
 });
 
-test('--once seeds, runs the night, prints its table, exits 0 and leaves no process', async () => {
+/** Jobs in the night's table, in its order. */
+const nightOf = (output: string) =>
+  [...output.slice(output.lastIndexOf(' schedule ')).matchAll(/^ ?(\w+\.[\w-]+) /gm)].map((match) => match[1]);
+
+test('--once seeds, runs the night of five systems, prints its table, exits 0 and leaves no process', async () => {
   const once = start('--once');
   expect(await once.exited, once.output()).toBe(0);
-  expect(once.output()).toMatch(/3 gyms, 6,000 members/);
-  const order = ['gym.commitment-scores', 'gym.at-risk-detection', 'gym.coach-actions'].map((job) =>
-    once.output().lastIndexOf(job),
+  expect(once.output()).toMatch(/3 gyms, 120 members/);
+  const night = nightOf(once.output());
+  expect(night).toHaveLength(19);
+  expect(new Set(night.map((job) => job?.split('.')[0]))).toEqual(
+    new Set(['clinic', 'gym', 'litigation', 'medication', 'zakat']),
   );
-  expect(order.every((position) => position > 0)).toBe(true);
-  expect(order).toEqual([...order].sort((a, b) => a - b));
+  const gym = ['gym.commitment-scores', 'gym.at-risk-detection', 'gym.coach-actions'];
+  expect(night.filter((job) => job?.startsWith('gym.'))).toEqual(gym);
+  expect(
+    Math.max(
+      ...once
+        .output()
+        .split('\n')
+        .map((line) => line.length),
+    ),
+  ).toBeLessThanOrEqual(120);
+  expect(readdirSync(join(home, 'backups')).filter((name) => name.endsWith('.nsbackup'))).toHaveLength(1);
   expect(processesOfHome()).toEqual([]);
   expect(existsSync(devPath())).toBe(false);
 });
 
-test('it stays up, replaces a killed worker, refuses a second start, and stops cleanly on Ctrl-C', async () => {
+test('it stays up, replaces a killed worker, refuses a second start; killed, it takes everything with it', async () => {
   const up = start();
   const dev = await untilUp(up);
   expect(up.output()).toMatch(/demo data +kept/);
@@ -128,20 +144,17 @@ test('it stays up, replaces a killed worker, refuses a second start, and stops c
   expect(await second.exited).toBe(1);
   expect(second.output()).toContain(`already running under process ${up.child.pid}`);
 
-  up.child.kill('SIGINT');
-  expect(await up.exited, up.output()).toBe(0);
-  expect(existsSync(devPath())).toBe(false);
-  expect(processesOfHome()).toEqual([]);
-});
-
-test('killed, it takes everything with it; the next start finds its data', async () => {
-  const up = start();
-  await untilUp(up);
   expect(processesOfHome().length).toBeGreaterThan(5);
   up.child.kill('SIGKILL');
   await vi.waitFor(() => expect(processesOfHome()).toEqual([]), PATIENCE);
+});
 
-  const again = start('--once');
-  expect(await again.exited, again.output()).toBe(0);
+test('the start after a kill finds its data, and stops cleanly on Ctrl-C', async () => {
+  const again = start();
+  await untilUp(again);
   expect(again.output()).toMatch(/demo data +kept/);
+  again.child.kill('SIGINT');
+  expect(await again.exited, again.output()).toBe(0);
+  expect(existsSync(devPath())).toBe(false);
+  expect(processesOfHome()).toEqual([]);
 });
