@@ -1,5 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { type DefinedJob, defineJob, PermanentError, type SweepContext } from '@nightshift/engine';
+import {
+  type DefinedJob,
+  defineJob,
+  PermanentError,
+  StoreUnavailableError,
+  type SweepContext,
+} from '@nightshift/engine';
 import { listRuns } from '@nightshift/engine/accept';
 import { type TestEngine, testEngine } from '@nightshift/engine/testing';
 import { afterEach, expect, test } from 'vitest';
@@ -65,6 +71,23 @@ test('jobs run one after the other for all tenants; counts are summed', async ()
   ]);
   expect(nightFailed(rows)).toBe(false);
   expect(seen.filter((kind) => kind !== 'progress')).toEqual(['started', 'ended', 'started', 'ended']);
+});
+
+test('a store that is too busy for an answer is asked again', async () => {
+  const { producer } = await start([tiny({ name: 'tiny.first', cron: '0 1 * * *' })]);
+  const busy = new Set<string>();
+  const once = <Args extends unknown[], T>(name: string, work: (...args: Args) => Promise<T>) => {
+    return async (...args: Args): Promise<T> => {
+      if (busy.has(name)) return work(...args);
+      busy.add(name);
+      throw new StoreUnavailableError(new Error(name));
+    };
+  };
+  const shy = { ...producer, start: once('start', producer.start), tenants: once('tenants', producer.tenants) };
+  expect(await runNight({ producer: shy })).toMatchObject([{ job: 'tiny.first', status: 'completed', items: 6 }]);
+  expect([...busy]).toEqual(['tenants', 'start']);
+  const away = { ...producer, tenants: () => Promise.reject(new StoreUnavailableError(new Error('away'))) };
+  await expect(runNight({ producer: away, patienceMs: 0 })).rejects.toThrow(StoreUnavailableError);
 });
 
 test('a failed run is named with its tenant and reason, and the night goes on', async () => {

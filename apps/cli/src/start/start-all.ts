@@ -40,6 +40,8 @@ interface Installation {
 }
 
 const count = (value: number) => value.toLocaleString('en-US');
+/** `1 clinic`, `3,000 clients`. */
+const some = (value: number, noun: string) => `${count(value)} ${noun}${value === 1 ? '' : 's'}`;
 
 /** Rejects with the signal's reason when it is aborted first; what `work` does then is stopped by the supervisor. */
 async function untilAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
@@ -79,10 +81,10 @@ async function prepareData(
     if (!seeded.seeded) return 'kept';
     const { clinic, medication, zakat, litigation } = seeded;
     more.push(
-      `${clinic.facilities} clinics, ${count(clinic.clients)} clients; ${litigation.firms} law firms`,
-      `${medication.organisations} health organisations, ${medication.users} users; ${count(zakat.users)} zakat users`,
+      `${some(clinic.facilities, 'clinic')}, ${some(clinic.clients, 'client')}; ${some(litigation.firms, 'law firm')}`,
+      `${some(medication.organisations, 'health organisation')}, ${some(medication.users, 'user')}; ${some(zakat.users, 'zakat user')}`,
     );
-    return `${seeded.gyms} gyms, ${count(seeded.members)} members, ${count(seeded.visits)} visits`;
+    return `${some(seeded.gyms, 'gym')}, ${some(seeded.members, 'member')}, ${some(seeded.visits, 'visit')}`;
   });
   for (const line of more) steps.line('', line);
 }
