@@ -110,11 +110,19 @@ test('--once seeds, runs the night of five systems, prints its table, exits 0 an
   expect(existsSync(devPath())).toBe(false);
 });
 
-test('it stays up, replaces a killed worker, refuses a second start; killed, it takes everything with it', async () => {
+test('killed in the middle of its night, it takes everything with it', async () => {
+  const up = start();
+  await vi.waitFor(() => expect(up.output()).toContain('Tonight, now'), PATIENCE);
+  expect(statSync(devPath()).mode & 0o777).toBe(0o600);
+  expect(processesOfHome().length).toBeGreaterThan(5);
+  up.child.kill('SIGKILL');
+  await vi.waitFor(() => expect(processesOfHome()).toEqual([]), PATIENCE);
+});
+
+test('the next start finds its data, stays up, replaces a killed worker, refuses a second start, and stops cleanly on Ctrl-C', async () => {
   const up = start();
   const dev = await untilUp(up);
   expect(up.output()).toMatch(/demo data +kept/);
-  expect(statSync(devPath()).mode & 0o777).toBe(0o600);
   expect(Object.keys(dev).sort()).toEqual([
     'adminDatabaseUrl',
     'apiUrl',
@@ -131,6 +139,7 @@ test('it stays up, replaces a killed worker, refuses a second start; killed, it 
   expect(dev.pids.worker).toHaveLength(2);
   expect((await fetch(`${dev.apiUrl}/readyz`)).status).toBe(200);
 
+  const second = start();
   const [victim, other] = dev.pids.worker;
   process.kill(victim ?? 0, 'SIGKILL');
   await vi.waitFor(() => {
@@ -139,22 +148,11 @@ test('it stays up, replaces a killed worker, refuses a second start; killed, it 
     expect(workers).toContain(other);
     expect(workers).not.toContain(victim);
   }, PATIENCE);
-
-  const second = start();
   expect(await second.exited).toBe(1);
   expect(second.output()).toContain(`already running under process ${up.child.pid}`);
 
-  expect(processesOfHome().length).toBeGreaterThan(5);
-  up.child.kill('SIGKILL');
-  await vi.waitFor(() => expect(processesOfHome()).toEqual([]), PATIENCE);
-});
-
-test('the start after a kill finds its data, and stops cleanly on Ctrl-C', async () => {
-  const again = start();
-  await untilUp(again);
-  expect(again.output()).toMatch(/demo data +kept/);
-  again.child.kill('SIGINT');
-  expect(await again.exited, again.output()).toBe(0);
+  up.child.kill('SIGINT');
+  expect(await up.exited, up.output()).toBe(0);
   expect(existsSync(devPath())).toBe(false);
   expect(processesOfHome()).toEqual([]);
 });
