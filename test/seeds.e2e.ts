@@ -1,16 +1,44 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type MailSink, startMailSink } from '../apps/cli/src/mail/mail-sink.ts';
 import { type Fleet, startFleet } from '../bench/src/fleet/index.ts';
-import { replaySeed, SEEDS, type Site } from '../bench/src/seeds/index.ts';
+import { readMails, replaySeed, SEEDS, type Site } from '../bench/src/seeds/index.ts';
 
+const OTHERS = {
+  facilities: 2,
+  clients: 60,
+  zakatUsers: 60,
+  firms: 2,
+  organisations: 2,
+  organisationUsers: 30,
+};
+
+let mailDir: string;
+let mail: MailSink;
 let fleet: Fleet;
 let site: Site;
 
 beforeAll(async () => {
-  fleet = await startFleet({ workers: 2, gyms: { count: 2, members: 120 } });
+  mailDir = mkdtempSync(join(tmpdir(), 'nightshift-seeds-mail-'));
+  mail = await startMailSink({ dir: mailDir, smtpPort: 0, webPort: 0 });
+  fleet = await startFleet({
+    workers: 2,
+    gyms: { count: 2, members: 120 },
+    others: OTHERS,
+    workerEnv: {
+      SMTP_URL: mail.smtpUrl,
+      MAIL_FROM: 'Nightshift <jobs@nightshift.localhost>',
+      EMAIL_PER_SECOND: '200',
+      ALERT_EMAIL_TO: 'operations@nightshift.example',
+    },
+  });
   site = {
     apiUrl: fleet.apis()[0]?.url ?? '',
     cronSecret: fleet.cronSecret,
     functionsApiKey: fleet.functionsApiKey,
+    env: fleet.env,
     token: fleet.caller.token,
     rows: fleet.admin.rows,
     workerLog: () =>
@@ -18,9 +46,14 @@ beforeAll(async () => {
         .workers()
         .map((worker) => worker.log())
         .join('\n'),
+    mails: () => readMails(mail.webUrl),
   };
 });
-afterAll(() => fleet?.close());
+afterAll(async () => {
+  await fleet?.close();
+  await mail?.close();
+  rmSync(mailDir, { recursive: true, force: true });
+});
 
 test.each(SEEDS.map((seed) => [seed.system, seed] as const))(
   '%s: the answers are as its document shows them',

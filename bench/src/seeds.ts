@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createAdmin } from './fleet/admin.ts';
 import { signToken } from './fleet/caller.ts';
-import { type ReplayedStep, replaySeed, SEEDS, type Site } from './seeds/index.ts';
+import { type ReplayedStep, readMails, replaySeed, SEEDS, type Site } from './seeds/index.ts';
 
 const USAGE = `Replays what the systems' documents show (curl lines, cron entries, SQL) against a running npm start, and compares the answers.
   node bench/dist/seeds.js [system …]    default: all; the home is NIGHTSHIFT_HOME, or .nightshift of the repository`;
@@ -12,6 +12,9 @@ const say = (line: string) => void process.stdout.write(`${line}\n`);
 
 interface DevFile {
   readonly apiUrl: string;
+  readonly databaseUrl: string;
+  readonly redisUrl: string;
+  readonly mailUrl: string | null;
   readonly adminDatabaseUrl: string;
   readonly cronSecret: string;
   readonly functionsApiKey: string;
@@ -26,6 +29,11 @@ function readDev(home: string): DevFile {
   }
 }
 
+function readEncryptionKeys(home: string): string {
+  const stored = JSON.parse(readFileSync(join(home, 'secrets.json'), 'utf8')) as { encryptionKeys: string };
+  return process.env.ENCRYPTION_KEYS || stored.encryptionKeys;
+}
+
 function workerLog(home: string): string {
   const logs = join(home, 'logs');
   const names = readdirSync(logs).filter((name) => name.startsWith('worker-'));
@@ -38,12 +46,20 @@ async function main(chosen: readonly string[]): Promise<boolean> {
   if (unknown.length > 0) throw new Error(`unknown: ${unknown.join(', ')}\n${USAGE}`);
   const home = process.env.NIGHTSHIFT_HOME ?? fileURLToPath(new URL('../../.nightshift', import.meta.url));
   const dev = readDev(home);
+  const { mailUrl } = dev;
   const admin = createAdmin(dev.adminDatabaseUrl);
   const site: Site = {
     ...dev,
+    env: {
+      DATABASE_URL: dev.databaseUrl,
+      REDIS_URL: dev.redisUrl,
+      NIGHTSHIFT_NS: process.env.NIGHTSHIFT_NS || 'ns',
+      ENCRYPTION_KEYS: readEncryptionKeys(home),
+    },
     token: (claims) => signToken(dev.jwtSecret, claims),
     rows: admin.rows,
     workerLog: () => workerLog(home),
+    mails: async () => (mailUrl === null ? [] : readMails(mailUrl)),
   };
   let same = true;
   try {

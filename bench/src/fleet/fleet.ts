@@ -19,9 +19,24 @@ export interface FleetOptions {
   readonly workers?: number;
   /** Demo gyms with so many members each; default none. */
   readonly gyms?: { readonly count: number; readonly members: number; readonly days?: number };
+  /** Demo tenants of the other systems beside the gyms; default none. */
+  readonly others?: OtherTenants;
+  /** Variables of every worker, such as SMTP_URL. */
+  readonly workerEnv?: NodeJS.ProcessEnv;
   /** Default `off`: schedules don't fire by themselves. */
   readonly clock?: 'on' | 'off';
   readonly slots?: { readonly short: number; readonly long: number };
+}
+
+export interface OtherTenants {
+  readonly facilities: number;
+  /** For each facility. */
+  readonly clients: number;
+  readonly zakatUsers: number;
+  readonly firms: number;
+  readonly organisations: number;
+  /** For each organisation. */
+  readonly organisationUsers: number;
 }
 
 export interface Gym {
@@ -43,6 +58,8 @@ export interface Fleet {
   readonly redis: RedisHandle;
   readonly cronSecret: string;
   readonly functionsApiKey: string;
+  /** What each of its processes gets, secrets included. */
+  readonly env: NodeJS.ProcessEnv;
   /** By slug. */
   readonly gyms: readonly Gym[];
   /** Those that are up. */
@@ -69,15 +86,15 @@ interface Home {
   readonly env: NodeJS.ProcessEnv;
   readonly slots: { readonly short: number; readonly long: number };
   readonly clock: 'on' | 'off';
+  readonly workerEnv: NodeJS.ProcessEnv;
 }
 
 function secret(bytes = 32): string {
   return randomBytes(bytes).toString('base64url');
 }
 
-/** What `npm start` gives its apps. */
-function environment(home: string, database: string, redis: string) {
-  const secrets = {
+function makeSecrets() {
+  return {
     CRON_SECRET: secret(),
     FUNCTIONS_API_KEY: secret(),
     JWT_SECRET: secret(48),
@@ -85,12 +102,16 @@ function environment(home: string, database: string, redis: string) {
     AUDIT_KEY: randomBytes(32).toString('base64'),
     BOARD_PASSWORD: secret(12),
   };
+}
+
+/** What `npm start` gives its apps, beside their secrets. */
+function environment(home: string, database: string, redis: string) {
   return {
-    ...secrets,
     PATH: process.env.PATH,
     NODE_ENV: 'development',
     NIGHTSHIFT_HOME: home,
     NIGHTSHIFT_NS: NAMESPACE,
+    BACKUP_ROOT: join(home, 'backups'),
     DATABASE_URL: database,
     REDIS_URL: redis,
     PORT: '0',
@@ -102,6 +123,7 @@ function environment(home: string, database: string, redis: string) {
 function startOne(home: Home, role: AppRole, number: number, own: OwnWays = {}): Promise<App> {
   const name = `${role}-${number}`;
   const worker = {
+    ...home.workerEnv,
     NIGHTSHIFT_CLOCK: home.clock,
     NIGHTSHIFT_SLOTS_SHORT: String(home.slots.short),
     NIGHTSHIFT_SLOTS_LONG: String(home.slots.long),
@@ -141,12 +163,24 @@ function createCrew(home: Home) {
   };
 }
 
-async function prepareDatabase(options: FleetOptions, postgres: PostgresHandle, password: string): Promise<Admin> {
+interface DatabaseSecrets {
+  /** Of the login that the apps use. */
+  readonly password: string;
+  readonly encryptionKeys: string;
+}
+
+async function prepareDatabase(
+  options: FleetOptions,
+  postgres: PostgresHandle,
+  { password, encryptionKeys }: DatabaseSecrets,
+): Promise<Admin> {
   await migrate({ adminUrl: postgres.adminUrl, database: DATABASE, loginPassword: password });
   const adminUrl = databaseUrl(postgres.adminUrl, DATABASE);
   if (options.gyms !== undefined) {
     const { count, members, days = 7 } = options.gyms;
-    await seedDemo({ adminUrl, gyms: count, members, days, visitsPerMember: 1 });
+    const gyms = { adminUrl, gyms: count, members, days, visitsPerMember: 1 };
+    // Without keys the systems that have encrypted columns are left out.
+    await seedDemo(options.others === undefined ? gyms : { ...gyms, ...options.others, encryptionKeys });
   }
   return createAdmin(adminUrl);
 }
@@ -191,12 +225,14 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     ]);
     undo.push(() => Promise.all([postgres.remove(), redis.remove()]));
     const password = randomBytes(24).toString('hex');
-    const admin = await prepareDatabase(options, postgres, password);
+    const secrets = makeSecrets();
+    const admin = await prepareDatabase(options, postgres, { password, encryptionKeys: secrets.ENCRYPTION_KEYS });
     undo.push(() => admin.close());
     const effects = createEffects(admin);
     await effects.install();
-    const env = environment(dir, loginUrl(postgres, password), redis.url);
-    const crew = createCrew({ dir, env, slots: options.slots ?? SLOTS, clock: options.clock ?? 'off' });
+    const env = { ...secrets, ...environment(dir, loginUrl(postgres, password), redis.url) };
+    const { slots = SLOTS, clock = 'off', workerEnv = {} } = options;
+    const crew = createCrew({ dir, env, slots, clock, workerEnv });
     undo.push(() => crew.stop());
     await Promise.all([crew.addMany('api', options.apis ?? 1), crew.addMany('worker', options.workers ?? 3)]);
     const gyms = await admin.rows<Gym>(`SELECT id, slug FROM ops.tenants WHERE system = 'gym' ORDER BY slug`);
@@ -210,6 +246,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       caller: createCaller(urls, env.JWT_SECRET),
       cronSecret: env.CRON_SECRET,
       functionsApiKey: env.FUNCTIONS_API_KEY,
+      env,
       apis: () => crew.up('api'),
       workers: () => crew.up('worker'),
       addApi: () => crew.add('api'),

@@ -1,6 +1,7 @@
 import { gym } from './gym.ts';
 import type { Seed } from './seed.ts';
 
+export { readMails } from './mails.ts';
 export { type ReplayedStep, replaySeed, type Seed, type Site } from './seed.ts';
 
 /** Of each system what its document shows. */

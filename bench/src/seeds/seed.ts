@@ -3,12 +3,23 @@ export interface Site {
   readonly apiUrl: string;
   readonly cronSecret: string;
   readonly functionsApiKey: string;
+  /** What a process of the installation needs to take part: DATABASE_URL, REDIS_URL, NIGHTSHIFT_NS, ENCRYPTION_KEYS. */
+  readonly env: NodeJS.ProcessEnv;
   /** A bearer token with these claims, such as `{ role: 'admin' }`. */
   token(claims: Readonly<Record<string, unknown>>): string;
   /** As the superuser. */
   rows<Row extends object>(text: string, values?: readonly unknown[]): Promise<Row[]>;
   /** What the workers have logged so far, as JSON lines. */
   workerLog(): string;
+  /** What jobs have sent by mail so far, the newest first; none where it goes to another server. */
+  mails(): Promise<readonly SentMail[]>;
+}
+
+export interface SentMail {
+  readonly to: readonly string[];
+  readonly subject: string;
+  readonly text: string;
+  readonly html: string | null;
 }
 
 /** Something that the document shows, done here. */
