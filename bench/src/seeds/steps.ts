@@ -116,3 +116,20 @@ export function logged(shows: string, message: RegExp): Step {
 export function check(shows: string, replay: Step['replay']): Step {
   return { shows, replay };
 }
+
+/** How many rows `FROM …` gives. */
+export async function count(site: Site, from: string): Promise<number> {
+  const [row] = await site.rows<{ n: number }>(`SELECT count(*)::integer AS n ${from}`);
+  return row?.n ?? Number.NaN;
+}
+
+/** Something that there must be none of: what it is called, and the `FROM …` that would find it. */
+export function noneOf(shows: string, wrong: readonly (readonly [name: string, from: string])[]): Step {
+  return {
+    shows,
+    async replay(site) {
+      const found = await Promise.all(wrong.map(async ([name, from]) => ({ name, n: await count(site, from) })));
+      return found.flatMap(({ name, n }) => differences(0, n, name));
+    },
+  };
+}
