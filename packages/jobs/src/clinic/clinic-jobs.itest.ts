@@ -1,8 +1,12 @@
+import { createPool, inTransaction } from '@nightshift/db';
 import { seedDemo } from '@nightshift/db/demo';
-import { listFailures } from '@nightshift/engine/accept';
+import type { SweepContext } from '@nightshift/engine';
+import { findRun, listFailures } from '@nightshift/engine/accept';
 import { runJob, type TestEngine, testEngine, until } from '@nightshift/engine/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { jobs } from '../index.ts';
+import { holdRow } from '../testing/hold-row.ts';
+import { generateTasks } from './generate-tasks.job.ts';
 import { addClient, addFacility, type NewClient } from './testing/clinic-rows.ts';
 
 const FAST = { batchSize: 100, batchDelayMs: 0 };
@@ -30,6 +34,9 @@ const run = (job: string, tenant: string, options: object = FAST) =>
 const facility = (slug: string, zone = 'UTC', numbers = {}) => addFacility(engine.store, slug, zone, numbers);
 const client = (tenantId: string, number: string, more: NewClient = {}) =>
   addClient(engine.store, tenantId, number, more);
+const systemTenant = async () =>
+  (await rows<{ slug: string }>(`SELECT slug FROM ops.tenants WHERE kind = 'system' AND system = 'clinic'`))[0]?.slug ??
+  'system';
 const tasks = (tenantId: string) =>
   rows<{ client: string; type: string; status: string; rule: string; due: number }>(
     `SELECT c.number AS client, t.type, t.status, t.rule, t.due_on - (now() AT TIME ZONE o.zone)::date AS due
@@ -91,12 +98,9 @@ describe('over demo data', () => {
 
   test('dashboard: five views, each with its time, over all facilities', async () => {
     await run('generate-tasks', 'harbour-view');
-    const { rows: tenants } = await engine.store.admin.query(
-      "SELECT slug FROM ops.tenants WHERE kind = 'system' AND system = 'clinic'",
-    );
     const ended = await runJob(engine, {
       job: 'clinic.refresh-dashboard',
-      tenant: tenants[0]?.slug ?? 'system',
+      tenant: await systemTenant(),
       input: {},
     });
     const view = (name: string) => ({ view: name, rows: expect.any(Number), durationMs: expect.any(Number) });
@@ -299,8 +303,41 @@ describe('generate-tasks', () => {
     }
   });
 
+  test('90 days are counted in the facility’s days: across changed clocks and a leap day, at its midnight', async () => {
+    const id = await facility('clocks', 'Europe/London');
+    const pool = createPool({ url: engine.store.databaseUrl, role: 'ns_app', max: 1, name: 'test' });
+    /** What a night at this instant makes of one client. */
+    const tasksMade = (client: string, now: string) =>
+      inTransaction(pool, [id], async (session) => {
+        const ctx = { client: session, now: new Date(now), tenants: [{ id, slug: 'clocks', zone: 'Europe/London' }] };
+        return (await generateTasks.process(ctx as unknown as SweepContext<never>, [{ id: client }])).changed;
+      });
+    try {
+      for (const [number, visit, due] of [
+        ['before-spring', '2025-03-29T23:59:59Z', '2025-06-26T23:00:00Z'],
+        ['after-spring', '2025-03-30T23:00:00Z', '2025-06-28T23:00:00Z'],
+        ['before-autumn', '2025-10-25T22:59:59Z', '2026-01-23T00:00:00Z'],
+        ['after-autumn', '2025-10-25T23:00:00Z', '2026-01-24T00:00:00Z'],
+        ['leap-day', '2023-12-01T12:00:00Z', '2024-02-29T00:00:00Z'],
+        ['past-leap-day', '2024-02-29T12:00:00Z', '2024-05-28T23:00:00Z'],
+      ] as const) {
+        const who = await client(id, number, { registeredAgo: 2_000 });
+        await rows('INSERT INTO clinic.encounters (tenant_id, client_id, occurred_at) VALUES ($1, $2, $3)', [
+          id,
+          who,
+          visit,
+        ]);
+        const justBefore = new Date(new Date(due).getTime() - 1).toISOString();
+        expect([await tasksMade(who, justBefore), await tasksMade(who, due)], number).toEqual([0, 1]);
+      }
+    } finally {
+      await pool.end();
+    }
+  });
+
   test('nothing to do, and a dry run', async () => {
     const id = await facility('dry');
+    expect(await run('refresh-summaries', 'dry')).toMatchObject({ processed: 0, result: { summariesUpdated: 0 } });
     expect(await run('generate-tasks', 'dry')).toMatchObject({
       status: 'completed',
       processed: 0,
@@ -345,12 +382,61 @@ describe('generate-tasks', () => {
     const id = await facility('handover');
     for (let n = 0; n < 6; n++) await client(id, `K${n}`, { visits: [{ ago: 100 }] });
     const [first] = engine.workers;
-    const ended = run('generate-tasks', 'handover', { batchSize: 1, batchDelayMs: 300 });
+    const ended = run('generate-tasks', 'handover', { batchSize: 1, batchDelayMs: 150 });
     await until('the first tasks are there', async () => (await tasks(id)).length > 0);
     await first?.stop(5_000);
     await engine.addWorker();
     expect(await ended).toMatchObject({ status: 'completed', expected: 6, processed: 6, result: { tasksCreated: 6 } });
     expect(await open(id)).toHaveLength(6);
+  });
+});
+
+describe.each([
+  { job: 'refresh-summaries', table: 'clinic.clinical_summaries', done: 'summariesUpdated' },
+  { job: 'generate-tasks', table: 'clinic.tasks', done: 'tasksCreated' },
+])('$job with its second batch of two held in Postgres', ({ job, table, done }) => {
+  async function heldIn(slug: string) {
+    const tenant = await facility(slug);
+    const clients: string[] = [];
+    for (let n = 0; n < 6; n++) clients.push(await client(tenant, `K${n}`, { visits: [{ ago: 100 }] }));
+    const when = `NEW.client_id = '${clients.toSorted()[3]}'`;
+    const batch = await holdRow(engine.store, { table, event: 'INSERT', when });
+    const { id } = await engine.producer.accept(
+      { job: `clinic.${job}`, tenant: slug, input: {}, options: { batchSize: 2, batchDelayMs: 0 } },
+      'test',
+    );
+    const pid = await batch.waiting();
+    const written = async () => (await rows(`SELECT FROM ${table} WHERE tenant_id = $1`, [tenant])).length;
+    return { id, batch, pid, written };
+  }
+  const ended = async (id: string) => {
+    await engine.producer.waitFor([id], { timeoutMs: 40_000 });
+    return findRun(engine.producer.pools, id, null);
+  };
+
+  test('cut off, the run goes on from its checkpoint: each is made once', async () => {
+    const { id, batch, pid, written } = await heldIn(`cut-${job}`);
+    expect(await written()).toBe(2);
+    await rows('SELECT pg_terminate_backend($1)', [pid]);
+    await batch.waiting();
+    expect(await written()).toBe(2);
+    await batch.letGo();
+    expect(await ended(id)).toMatchObject({ status: 'completed', attempts: 1, processed: 6, result: { [done]: 6 } });
+    expect(await written()).toBe(6);
+  });
+
+  test('cancelled, it ends after the batch, and the next run makes the rest', async () => {
+    const { id, batch, written } = await heldIn(`cancelled-${job}`);
+    expect(await engine.producer.cancel(id, 'test', null)).toBe('running');
+    await batch.letGo();
+    const { status, processed } = await ended(id);
+    expect({ status, made: await written() }).toEqual({ status: 'cancelled', made: processed });
+    expect([2, 4]).toContain(processed);
+    expect(await run(job, `cancelled-${job}`)).toMatchObject({
+      status: 'completed',
+      result: { [done]: 6 - processed },
+    });
+    expect(await written()).toBe(6);
   });
 });
 
@@ -475,16 +561,62 @@ test('metrics of a facility: TX_PVLS of the last 12 months to the day, open revi
   ]);
 });
 
+test('a refresh that is cut off keeps that view as it was; cancelled, none of the views after it is refreshed', async () => {
+  const [one, two] = [await facility('cancelled-view'), await facility('cut-view')];
+  await client(one, 'one');
+  const rowsOf = async (id: string, view: string) =>
+    (await rows(`SELECT FROM clinic.${view} WHERE tenant_id = $1`, [id])).length;
+  const platform = await systemTenant();
+  const holder = await engine.store.admin.connect();
+  const startAndWait = async () => {
+    await holder.query('BEGIN');
+    // LOCK TABLE takes no materialized views; a refresh that is rolled back holds the view as long.
+    await holder.query('REFRESH MATERIALIZED VIEW CONCURRENTLY clinic.mv_population_counts');
+    const { id: runId } = await engine.producer.accept(
+      { job: 'clinic.refresh-dashboard', tenant: platform, input: {} },
+      'test',
+    );
+    const pid = await until('the refresh to wait', async () => {
+      const found = await rows<{ pid: number }>(
+        `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'relation'`,
+      );
+      return found[0]?.pid;
+    });
+    return { runId, pid };
+  };
+  try {
+    const cancelled = await startAndWait();
+    expect(await engine.producer.cancel(cancelled.runId, 'test', null)).toBe('running');
+    await holder.query('ROLLBACK');
+    await engine.producer.waitFor([cancelled.runId], { timeoutMs: 40_000 });
+    expect((await findRun(engine.producer.pools, cancelled.runId, null)).status).toBe('cancelled');
+    expect([await rowsOf(one, 'mv_status_counts'), await rowsOf(one, 'mv_facility_metrics')]).toEqual([1, 0]);
+    await client(two, 'one');
+    const cut = await startAndWait();
+    await rows('SELECT pg_terminate_backend($1)', [cut.pid]);
+    const attempt = await until('the attempt has failed', async () => {
+      const found = await rows<{ message: string }>(
+        'SELECT error_message AS message FROM ops.attempts WHERE run_id = $1',
+        [cut.runId],
+      );
+      return found[0];
+    });
+    expect(attempt.message).toContain('could not refresh mv_population_counts:');
+    expect([await rowsOf(two, 'mv_population_counts'), await rowsOf(two, 'mv_facility_metrics')]).toEqual([0, 1]);
+    expect(await engine.producer.cancel(cut.runId, 'test', null)).toBe('cancelled');
+  } finally {
+    await holder.query('ROLLBACK');
+    holder.release();
+  }
+});
+
 test('a view that cannot be refreshed keeps its content; the others are new, and the run is tried again', async () => {
   const id = await facility('broken-view');
   await client(id, 'one');
   // Without its unique index a view cannot be refreshed concurrently.
   await rows('DROP INDEX clinic.mv_status_counts_key');
-  const [platform] = await rows<{ slug: string }>(
-    `SELECT slug FROM ops.tenants WHERE kind = 'system' AND system = 'clinic'`,
-  );
   const run = await engine.producer.accept(
-    { job: 'clinic.refresh-dashboard', tenant: platform?.slug ?? 'system', input: {} },
+    { job: 'clinic.refresh-dashboard', tenant: await systemTenant(), input: {} },
     'test',
   );
   const attempt = await until('the first attempt has failed', async () => {

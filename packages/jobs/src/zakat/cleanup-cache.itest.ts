@@ -1,8 +1,8 @@
-import type { PoolClient } from '@nightshift/db';
 import { findRun, listFailures } from '@nightshift/engine/accept';
-import { runJob, type TestEngine, testEngine, until } from '@nightshift/engine/testing';
+import { runJob, type TestEngine, testEngine } from '@nightshift/engine/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { jobs } from '../index.ts';
+import { type HeldRow, holdRow } from '../testing/hold-row.ts';
 
 let engine: TestEngine;
 let users = 0;
@@ -102,55 +102,38 @@ describe('zakat.cleanup-cache', () => {
 });
 
 describe('with a batch held in Postgres', () => {
-  const GATE = 918_273;
-  let holder: PoolClient;
+  let held: HeldRow;
 
   beforeEach(async () => {
-    holder = await engine.store.admin.connect();
-    await holder.query('SELECT pg_advisory_lock($1)', [GATE]);
-    // Whoever deletes an entry called 'held' waits for the lock.
-    await rows(
-      `CREATE OR REPLACE FUNCTION zakat.hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-         IF OLD.metric = 'held' THEN PERFORM pg_advisory_xact_lock_shared(${GATE}); END IF; RETURN OLD; END $$;
-       CREATE TRIGGER hold BEFORE DELETE ON zakat.analytics_metrics FOR EACH ROW EXECUTE FUNCTION zakat.hold()`,
-    );
+    held = await holdRow(engine.store, {
+      table: 'zakat.analytics_metrics',
+      event: 'DELETE',
+      when: `OLD.metric = 'held'`,
+    });
     const user = await addUser();
     for (let hours = 50; hours > 30; hours--) await addEntries(user, hours);
     await rows(
       `UPDATE zakat.analytics_metrics SET metric = 'held' WHERE id = (SELECT id FROM zakat.analytics_metrics ORDER BY computed_at OFFSET 7 LIMIT 1)`,
     );
   });
-  const release = async () => {
-    await holder.query('SELECT pg_advisory_unlock_all()');
-    holder.release();
-    await rows('DROP TRIGGER IF EXISTS hold ON zakat.analytics_metrics');
-  };
-  const heldBackend = () =>
-    until('the batch to wait', async () => {
-      const [held] = await rows<{ pid: number }>(
-        `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'advisory'`,
-      );
-      return held?.pid;
-    });
 
   test('cut off in its second batch, the run goes on from its checkpoint: each entry deleted once', async () => {
     const id = await start('cleanup-cache', {}, { batchSize: 5 });
-    const pid = await heldBackend();
+    const pid = await held.waiting();
     expect(await entries()).toBe(15);
     await rows('SELECT pg_terminate_backend($1)', [pid]);
-    await heldBackend();
+    await held.waiting();
     expect(await entries()).toBe(15);
-    await holder.query('SELECT pg_advisory_unlock_all()');
+    await held.letGo();
     expect(await ended(id)).toMatchObject({ status: 'completed', attempts: 1, processed: 20, result: { deleted: 20 } });
     expect(await entries()).toBe(0);
-    await release();
   });
 
   test('cancelled in its second batch, it ends after it: what was done stays done, the rest stays', async () => {
     const id = await start('cleanup-cache', {}, { batchSize: 5 });
-    await heldBackend();
+    await held.waiting();
     expect(await engine.producer.cancel(id, 'test', null)).toBe('running');
-    await release();
+    await held.letGo();
     const made = await ended(id);
     expect(made.status).toBe('cancelled');
     expect(await entries()).toBe(20 - made.processed);

@@ -1,8 +1,9 @@
 import { createFieldCrypto, parseKeyring } from '@nightshift/db/crypto';
-import { listFailures } from '@nightshift/engine/accept';
+import { findRun, listFailures } from '@nightshift/engine/accept';
 import { runJob, TEST_ENCRYPTION_KEYS, type TestEngine, testEngine } from '@nightshift/engine/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { jobs } from '../index.ts';
+import { holdRow } from '../testing/hold-row.ts';
 import { nextAnniversary } from './anniversary.ts';
 import { dayNumber, isoDate } from './hijri.ts';
 
@@ -64,6 +65,15 @@ async function addPayment(user: string, snapshot: string, amount: string): Promi
 const inDays = async (days: number, zone = 'UTC') =>
   (await row<{ day: string }>(`SELECT ((now() AT TIME ZONE $2)::date + $1::int)::text AS day`, [days, zone])).day;
 
+/** A Gregorian date whose Hijri anniversary falls so many days from now: found as the job finds it, by looking. */
+async function snapshotDateFor(daysLeft: number, zone = 'UTC'): Promise<string> {
+  const today = dayNumber(await inDays(0, zone));
+  for (let back = 320; back < 390; back++) {
+    if (nextAnniversary(today - back, today, 0).daysLeft === daysLeft) return isoDate(today - back);
+  }
+  throw new Error(`no snapshot date has its anniversary ${daysLeft} days from now`);
+}
+
 describe('zakat.generate-reminders', () => {
   interface Event {
     tenant_id: string;
@@ -72,16 +82,9 @@ describe('zakat.generate-reminders', () => {
     metadata: { snapshotId: string; hijriDate: string; gregorianDate: string; daysLeft: number };
   }
   const events = () => rows<Event>('SELECT * FROM zakat.reminder_events ORDER BY created_at, anniversary_on');
-  /** A Gregorian date whose Hijri anniversary falls so many days from now: found as the job finds it, by looking. */
-  async function snapshotDateFor(daysLeft: number, zone = 'UTC'): Promise<string> {
-    const today = dayNumber(await inDays(0, zone));
-    for (let back = 320; back < 390; back++) {
-      if (nextAnniversary(today - back, today, 0).daysLeft === daysLeft) return isoDate(today - back);
-    }
-    throw new Error(`no snapshot date has its anniversary ${daysLeft} days from now`);
-  }
 
   test('each user with an anniversary within 30 days is reminded once; the same night again changes nothing', async () => {
+    expect(await run('generate-reminders')).toMatchObject({ processed: 0, result: { created: 0, skipped: 0 } });
     const days = [0, 7, 8, 14, 15, 29, 31];
     for (const daysLeft of days) await addSnapshot(await addUser(), { date: await snapshotDateFor(daysLeft) });
     await addUser();
@@ -285,5 +288,53 @@ describe('zakat.regenerate-summaries', () => {
     expect(failures).toContain('DecryptionError');
     expect(failures).toContain('BrokenAmountError');
     expect(failures).not.toContain('777888');
+  });
+});
+
+describe.each([
+  { job: 'generate-reminders', table: 'zakat.reminder_events', done: 'created' },
+  { job: 'regenerate-summaries', table: 'zakat.annual_summaries', done: 'regenerated' },
+])('zakat.$job with its second batch of two held in Postgres', ({ job, table, done }) => {
+  async function held() {
+    const date = await snapshotDateFor(6);
+    const made = await Promise.all(Array.from({ length: 6 }, addUser.bind(null, 'UTC', 0)));
+    for (const user of made) await addSnapshot(user, { date });
+    const batch = await holdRow(engine.store, {
+      table,
+      event: 'INSERT',
+      when: `NEW.tenant_id = '${made.toSorted()[3]}'`,
+    });
+    const { id } = await engine.producer.accept(
+      { job: `zakat.${job}`, tenant: null, input: {}, options: { batchSize: 2 } },
+      'test',
+    );
+    return { id, batch, pid: await batch.waiting() };
+  }
+  const written = async () => (await row<{ n: number }>(`SELECT count(*)::int AS n FROM ${table}`)).n;
+  const ended = async (id: string) => {
+    await engine.producer.waitFor([id], { timeoutMs: 40_000 });
+    return findRun(engine.producer.pools, id, null);
+  };
+
+  test('cut off, the run goes on from its checkpoint: each is made once', async () => {
+    const { id, batch, pid } = await held();
+    expect(await written()).toBe(2);
+    await rows('SELECT pg_terminate_backend($1)', [pid]);
+    await batch.waiting();
+    expect(await written()).toBe(2);
+    await batch.letGo();
+    expect(await ended(id)).toMatchObject({ status: 'completed', attempts: 1, processed: 6, result: { [done]: 6 } });
+    expect(await written()).toBe(6);
+  });
+
+  test('cancelled, it ends after the batch, and the next run makes the rest', async () => {
+    const { id, batch } = await held();
+    expect(await engine.producer.cancel(id, 'test', null)).toBe('running');
+    await batch.letGo();
+    const { status, processed } = await ended(id);
+    expect({ status, made: await written() }).toEqual({ status: 'cancelled', made: processed });
+    expect([2, 4]).toContain(processed);
+    expect(await run(job)).toMatchObject({ status: 'completed', result: { [done]: 6 - processed } });
+    expect(await written()).toBe(6);
   });
 });
