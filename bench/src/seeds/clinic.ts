@@ -123,11 +123,13 @@ const tasks: readonly Step[] = [
 ];
 
 /** Rows of the view that a count over the tables doesn't give, and the other way round. */
-const sameAs = (view: (typeof VIEWS)[number], columns: string, counted: string): Step =>
-  sql(
+const sameAs = (view: (typeof VIEWS)[number], columns: string, counted: string): Step => ({
+  ...sql(
     `(SELECT ${columns} FROM ${view} EXCEPT ALL (${counted})) UNION ALL ((${counted}) EXCEPT ALL SELECT ${columns} FROM ${view})`,
     { names: OUR_NAMES, rows: [] },
-  );
+  ),
+  shows: view,
+});
 
 const views: readonly Step[] = [
   sameAs(
