@@ -37,9 +37,13 @@ server.listen(0, '127.0.0.1', async () => {
   process.send?.({ ready: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
 });
 process.on('message', async (call: CallOfApplication) => process.send?.(await answer(call)));
+// Whoever started it is gone.
+const abandon = () => process.exit(1);
+process.once('disconnect', abandon);
 process.once('SIGTERM', async () => {
   server.close();
   await stopAllJobs();
-  // Nothing else holds the process.
+  process.off('disconnect', abandon);
+  // The channel is the last thing that holds the process.
   process.disconnect();
 });

@@ -59,6 +59,29 @@ describe('fields', () => {
     expect(await crypto().decrypt({ ...ref, tenantId: ref.tenantId.toUpperCase() }, envelope)).toBe('4711.25');
   });
 
+  test('of tenants whose keys were prepared go in and out, tenant by tenant, without another lookup', async () => {
+    const tenants = Array.from({ length: 5 }, () => randomUUID());
+    const [first = ''] = tenants;
+    const before = await crypto().encrypt({ ...ref, tenantId: first }, 'old');
+    const asked: unknown[] = [];
+    const query = (...args: unknown[]) => {
+      asked.push(args);
+      return (ops.query as (...given: unknown[]) => unknown)(...args);
+    };
+    const prepared = createFieldCrypto({ keyring: parseKeyring(OLD), pool: { query } as unknown as Pool });
+    await prepared.prepare([first]);
+    expect(asked).toHaveLength(1);
+    expect(await prepared.decrypt({ ...ref, tenantId: first }, before)).toBe('old');
+    await prepared.prepare(tenants.map((id) => id.toUpperCase()));
+    // Four were looked for, made, and looked for again.
+    expect(asked).toHaveLength(4);
+    for (const tenantId of tenants) {
+      const envelope = await prepared.encrypt({ ...ref, tenantId }, tenantId);
+      expect(await prepared.decrypt({ ...ref, tenantId }, envelope)).toBe(tenantId);
+    }
+    expect(asked).toHaveLength(4);
+  });
+
   test('go in and out by the thousand, of several tenants, with one key lookup each way', async () => {
     let queries = 0;
     const pool = {

@@ -23,6 +23,11 @@ export interface FieldCrypto {
   encryptAll(items: readonly { readonly ref: FieldRef; readonly plain: string }[]): Promise<string[]>;
   /** Many at once, one key lookup, in order. Errors: those of `decrypt`, for the first that has one. */
   decryptAll(items: readonly { readonly ref: FieldRef; readonly envelope: string }[]): Promise<string[]>;
+  /**
+   * Looks up the keys of these tenants at once, and makes those that are missing: who goes from tenant to tenant afterwards asks for none.
+   * Errors: `UnknownMasterKeyError`, `WrappedKeyError`.
+   */
+  prepare(tenantIds: readonly string[]): Promise<void>;
 }
 
 const VERSION = 'ns1';
@@ -52,6 +57,7 @@ export function createFieldCrypto(deps: { keyring: Keyring; pool: KeyStore }): F
   return {
     encryptAll,
     decryptAll,
+    prepare: async (tenantIds) => void (await keys.active(tenantIds.map((id) => id.toLowerCase()))),
     encrypt: async (ref, plain) => (await encryptAll([{ ref, plain }]))[0] as string,
     decrypt: async (ref, envelope) => (await decryptAll([{ ref, envelope }]))[0] as string,
   };

@@ -42,7 +42,10 @@ export function createTenantKeys(deps: { keyring: Keyring; pool: KeyStore }): Te
       // Whichever process was first made the row that all of them use.
       found = await readActive(tenantIds);
     }
-    return opened(found.values(), (key) => key.tenantId);
+    const keys = opened(found.values(), (key) => key.tenantId);
+    // Most envelopes are under their tenant's active key: reading them asks no more.
+    byId.remember([...keys.values()].map((key) => [key.id, key]));
+    return keys;
   }
 
   async function loadById(ids: readonly string[]): Promise<Map<string, DataKey>> {
@@ -61,7 +64,7 @@ export function createTenantKeys(deps: { keyring: Keyring; pool: KeyStore }): Te
 
   const active = createMemory(loadActive);
   const byId = createMemory(loadById);
-  return { active, byId };
+  return { active: active.read, byId: byId.read };
 }
 
 /** In tenant order, so that two processes which make many keys at once cannot deadlock. */
@@ -84,13 +87,19 @@ async function insertKeys(pool: KeyStore, keys: readonly WrappedKey[]): Promise<
   );
 }
 
+interface Memory {
+  read(names: Iterable<string>): Promise<ReadonlyMap<string, DataKey>>;
+  /** Keys just read in another way. */
+  remember(keys: readonly (readonly [name: string, key: DataKey])[]): void;
+}
+
 type Load = (names: readonly string[]) => Promise<ReadonlyMap<string, DataKey>>;
 
 /**
  * Remembers what `load` found. Many who ask at once for one key share a query; one who asks for many makes one. Neither errors nor
  * absent keys are remembered.
  */
-function createMemory(load: Load): (names: Iterable<string>) => Promise<ReadonlyMap<string, DataKey>> {
+function createMemory(load: Load): Memory {
   const remembered = new Map<string, { readonly key: Promise<DataKey | null>; readonly until: number }>();
 
   function start(names: readonly string[]): [string, Promise<DataKey | null>][] {
@@ -107,7 +116,11 @@ function createMemory(load: Load): (names: Iterable<string>) => Promise<Readonly
     });
   }
 
-  return async (names) => {
+  function makeRoom(count: number): void {
+    if (remembered.size + count > KEY_MEMORY_ROWS) remembered.clear();
+  }
+
+  async function read(names: Iterable<string>): Promise<ReadonlyMap<string, DataKey>> {
     const wanted = [...new Set(names)];
     const now = performance.now();
     const reading = new Map<string, Promise<DataKey | null>>();
@@ -117,12 +130,21 @@ function createMemory(load: Load): (names: Iterable<string>) => Promise<Readonly
     }
     const missing = wanted.filter((name) => !reading.has(name));
     if (missing.length > 0) {
-      if (remembered.size + missing.length > KEY_MEMORY_ROWS) remembered.clear();
+      makeRoom(missing.length);
       for (const [name, key] of start(missing)) reading.set(name, key);
     }
     const found = new Map<string, DataKey>();
     for (const [name, key] of await Promise.all([...reading].map(async ([n, k]) => [n, await k] as const)))
       if (key !== null) found.set(name, key);
     return found;
+  }
+
+  return {
+    read,
+    remember(keys) {
+      makeRoom(keys.length);
+      const until = performance.now() + KEY_MEMORY_MS;
+      for (const [name, key] of keys) remembered.set(name, { key: Promise.resolve(key), until });
+    },
   };
 }

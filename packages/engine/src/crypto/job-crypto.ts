@@ -18,7 +18,8 @@ export function processCrypto(encryptionKeys: string | undefined, ops: Pick<Pool
 export function jobCrypto(crypto: FieldCrypto, job: DefinedJob): FieldCrypto {
   if (job.decrypts === true) return crypto;
   const refused = refusing(`job '${job.name}' does not declare 'decrypts: true', so it holds no key to read with`);
-  if (job.encrypts === true) return { ...refused, encrypt: crypto.encrypt, encryptAll: crypto.encryptAll };
+  if (job.encrypts === true)
+    return { ...refused, encrypt: crypto.encrypt, encryptAll: crypto.encryptAll, prepare: crypto.prepare };
   return refusing(`job '${job.name}' declares neither 'encrypts: true' nor 'decrypts: true', so it holds no key`);
 }
 
@@ -26,7 +27,7 @@ function refusing(why: string): FieldCrypto {
   const refuse = async (): Promise<never> => {
     throw new NoKeyError(why);
   };
-  return { encrypt: refuse, decrypt: refuse, encryptAll: refuse, decryptAll: refuse };
+  return { encrypt: refuse, decrypt: refuse, encryptAll: refuse, decryptAll: refuse, prepare: refuse };
 }
 
 /** A worker that could only fail such runs must not take them. Errors: `DeclarationError` naming the jobs. */

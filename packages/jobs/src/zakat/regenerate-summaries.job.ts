@@ -35,6 +35,8 @@ export const regenerateSummaries = defineJob({
   tenantOf: ({ tenantId }) => tenantId,
   async process(ctx, snapshots) {
     const summaries: AnnualSummary[] = [];
+    // Keys for all at once.
+    await ctx.crypto.prepare([...new Set(snapshots.map(({ tenantId }) => tenantId))]);
     // One user after the other, so that one user's amounts are in memory at a time.
     for (const records of await recordsByUser(ctx, snapshots)) {
       summaries.push(...(await summariesOf(ctx.crypto, records)));
