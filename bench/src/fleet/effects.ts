@@ -8,6 +8,9 @@ const SINK = `
 CREATE SCHEMA sink;
 CREATE TABLE sink.scored (tenant_id uuid NOT NULL, member_id uuid NOT NULL, score smallint, tx xid8 NOT NULL DEFAULT pg_current_xact_id());
 CREATE TABLE sink.ended (run_id uuid NOT NULL, tx xid8 NOT NULL DEFAULT pg_current_xact_id());
+-- A backup that cannot read every table is refused.
+GRANT USAGE ON SCHEMA sink TO ns_backup;
+GRANT SELECT ON sink.scored, sink.ended TO ns_backup;
 CREATE FUNCTION sink.see_score() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
   INSERT INTO sink.scored (tenant_id, member_id, score) VALUES (NEW.tenant_id, NEW.id, NEW.commitment_score);
