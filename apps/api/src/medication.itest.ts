@@ -1,4 +1,5 @@
 import { insertMedicationTable } from '@nightshift/db/demo';
+import { until } from '@nightshift/engine/testing';
 import { jobs } from '@nightshift/jobs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { BOARD_PASSWORD, type CallOptions, type TestApi, testApi } from './testing/test-api.ts';
@@ -179,6 +180,28 @@ test.each([
 ])('%s with %j is 400 and names the field', async (name, part, pointer) => {
   const answer = await post(name, { json: { ...bodies[name]?.(), ...part } });
   expect(answer).toMatchObject({ status: 400, body: { errors: [{ pointer }] } });
+});
+
+test('a failure here is 500 in the same shape and raises an alert, which says nothing of whom it was about', async () => {
+  const { admin } = api.store;
+  await admin.query('REVOKE SELECT ON medication.users FROM ns_app');
+  try {
+    const broken = await post('supply-monitor', { json: { user_id: user, medications: ['Metformin'] } });
+    expect(broken).toMatchObject({ status: 500, body: { code: 'internal', requestId: expect.any(String) } });
+    expect(broken.text).not.toMatch(/permission|medication\.users/);
+  } finally {
+    await admin.query('GRANT SELECT ON medication.users TO ns_app');
+  }
+  const alert = await until('the alert', async () => {
+    const { rows } = await admin.query(
+      `SELECT severity, message, tenant_id FROM ops.alerts WHERE key = 'http-500:POST /api/v1/jobs/supply-monitor' AND state = 'open'`,
+    );
+    return rows[0];
+  });
+  // Of the platform: its operators are told (ALERT_EMAIL_TO), not the organisation.
+  expect(alert).toMatchObject({ severity: 'CRITICAL', tenant_id: null });
+  expect(alert.message).not.toMatch(new RegExp(`${user}|Metformin`));
+  expect(await post('supply-monitor')).toMatchObject({ status: 202 });
 });
 
 test('a caller over the rate limit is told to wait, whoever it is', async () => {
