@@ -59,5 +59,5 @@ export async function guardsOff(client: pg.Client, tables: readonly Table[]): Pr
 }
 
 export async function guardsOn(client: pg.Client, guards: Guards): Promise<void> {
-  for (const statement of guards.back) await client.query(statement);
+  await client.query(guards.back.join(';\n'));
 }

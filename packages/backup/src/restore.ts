@@ -172,22 +172,22 @@ function tableNamed(tables: readonly Target[], name: string): Table {
 
 /** What a migration put there, and nobody changed since, does not count: such a row was written by a transaction that recorded a migration. */
 async function demandEmpty(client: pg.Client, database: string, tables: readonly Table[]): Promise<void> {
-  const found: { name: string; rows: number }[] = [];
-  for (const table of tables) {
-    const { rows } = await client.query<{ n: string }>(
-      `SELECT count(*)::text AS n FROM ${table.sql} t WHERE t.xmin::text NOT IN (SELECT m.xmin::text FROM ops.migrations m)`,
-    );
-    if (rows[0] !== undefined && rows[0].n !== '0') found.push({ name: table.name, rows: Number(rows[0].n) });
-  }
+  const counts = tables.map(
+    (table, i) =>
+      `SELECT ${i} AS at, count(*) AS rows FROM ${table.sql} t WHERE t.xmin::text NOT IN (SELECT m.xmin::text FROM ops.migrations m)`,
+  );
+  if (counts.length === 0) return;
+  const { rows } = await client.query<{ at: number; rows: string }>(`${counts.join(' UNION ALL ')} ORDER BY at`);
+  const found = rows.flatMap(({ at, rows: count }) =>
+    Number(count) > 0 ? [{ name: tables[at]?.name ?? '', rows: Number(count) }] : [],
+  );
   if (found.length > 0) throw new NotEmptyError(database, found);
 }
 
 async function removeSeeded(client: pg.Client, tables: readonly Target[], manifest: Manifest): Promise<void> {
-  for (const { table } of tables) {
-    // A tenant's backup brings its own row alone; the platform's tenants stay.
-    if (table.name === 'ops.tenants' && manifest.type === 'tenant') continue;
-    await client.query(`DELETE FROM ${table.sql}`);
-  }
+  // A tenant's backup brings its own row alone; the platform's tenants stay.
+  const emptied = tables.filter(({ table }) => table.name !== 'ops.tenants' || manifest.type !== 'tenant');
+  await client.query(emptied.map(({ table }) => `DELETE FROM ${table.sql}`).join(';\n'));
 }
 
 /** Past weeks and months, so that their rows do not end in the default partition and are dropped when their time has come. */
