@@ -1,6 +1,6 @@
 import { DEMO_TABLE_VERSION } from '@nightshift/db/demo';
 import { localInstant } from '@nightshift/engine';
-import { runJob, type TestEngine, testEngine } from '@nightshift/engine/testing';
+import { runJob, type TestEngine, testEngine, until } from '@nightshift/engine/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { jobs, templates } from '../index.ts';
 import { makeOrganisation, type TestOrganisation } from './testing/organisation.ts';
@@ -217,6 +217,51 @@ describe('analytics-roll-up', () => {
       org: await makeOrganisation(engine, `refused-${pointer.replaceAll(/\W/g, '-')}-${Math.random()}`),
     };
     await expect(rollUp(org, input)).rejects.toThrow(pointer);
+  });
+
+  test('stopped or cancelled between two parts of a long range: what was saved stands, the next run adds the rest', async () => {
+    const { org, dose } = await withDoses('parts');
+    await dose('2026-03-05', '08:00', 'sent', true);
+    await dose('2026-04-20', '08:00', 'sent', true);
+    const input = { time_range: { start: '2026-03-01', end: '2026-05-01' }, metrics_types: ['reminders_sent'] };
+    const rows = () =>
+      org.sql<{ day: string; value: string }>(
+        'SELECT local_day::text AS day, value FROM medication.analytics_rollups WHERE tenant_id = $1 ORDER BY 1',
+      );
+    await rollUp(org, input);
+    const whole = await rows();
+    expect(whole).toHaveLength(61);
+    /** The first part has been made anew, and the second waits for a row that somebody holds until `release`. */
+    const begin = async () => {
+      await org.sql(`DELETE FROM medication.analytics_rollups WHERE tenant_id = $1 AND local_day <> '2026-04-20'`);
+      await org.sql('UPDATE medication.analytics_rollups SET value = 9 WHERE tenant_id = $1');
+      const holder = await engine.store.admin.connect();
+      await holder.query(`BEGIN`);
+      await holder.query('SELECT FROM medication.analytics_rollups WHERE tenant_id = $1 FOR UPDATE', [org.id]);
+      const { id } = await engine.producer.accept(
+        { job: 'medication.analytics-roll-up', tenant: org.slug, input },
+        'test',
+      );
+      await until('the first part', async () => (await rows()).length === 32);
+      const release = async () => {
+        await holder.query('COMMIT');
+        holder.release();
+      };
+      return { id, release };
+    };
+    const cancelled = await begin();
+    await engine.producer.cancel(cancelled.id, 'test', null);
+    const ended = await engine.producer.waitFor([cancelled.id], { timeoutMs: 40_000 });
+    expect(ended.get(cancelled.id)).toBe('cancelled');
+    await cancelled.release();
+    expect(await rows()).toHaveLength(32);
+
+    const stopped = await begin();
+    await engine.workers[0]?.stop(0);
+    await stopped.release();
+    await engine.addWorker();
+    await engine.producer.waitFor([stopped.id], { timeoutMs: 40_000 });
+    expect(await rows()).toEqual(whole);
   });
 
   test('366 days are taken', async () => {

@@ -1,5 +1,5 @@
 import { localDate } from '@nightshift/engine';
-import { runJob, type TestEngine, testEngine } from '@nightshift/engine/testing';
+import { runJob, type TestEngine, testEngine, until } from '@nightshift/engine/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { jobs, templates } from '../index.ts';
 import { addDays } from './calendar-day.ts';
@@ -173,6 +173,42 @@ test('asked about some or all of a user’s medications; one of nobody fails at 
     status: 'failed',
     errorClass: 'NoSuchEntityError',
   });
+});
+
+test('stopped between batches, cancelled between batches: each supply is looked at, each alert raised once', async () => {
+  const JOBS = ['medication.refill-check', 'medication.supply-monitor'];
+  const organisations = [await makeOrganisation(engine, 'halfway'), await makeOrganisation(engine, 'halted')] as const;
+  for (const org of organisations)
+    for (let n = 0; n < 4; n++) await org.take(await org.addUser(`u${n}`), 'Metformin', { supply: 3 });
+  const slow = { batchSize: 1, batchDelayMs: 60_000 };
+  const counts = async (org: TestOrganisation) => [(await refills(org)).length, (await alerts(org)).length];
+  /** Runs of both jobs, after the first batch of each. */
+  const begin = async (org: TestOrganisation) => {
+    const ids: string[] = [];
+    for (const job of JOBS)
+      ids.push((await engine.producer.accept({ job, tenant: org.slug, input: {}, options: slow }, 'test')).id);
+    await until('the first batch of each', async () => !(await counts(org)).includes(0));
+    expect(await counts(org)).toEqual([1, 1]);
+    return ids;
+  };
+  const [halfway, halted] = organisations;
+  const cancelled = await begin(halted);
+  for (const id of cancelled) await engine.producer.cancel(id, 'test', null);
+  expect([...(await engine.producer.waitFor(cancelled, { timeoutMs: 40_000 })).values()]).toEqual([
+    'cancelled',
+    'cancelled',
+  ]);
+  expect(await counts(halted)).toEqual([1, 1]);
+  const stopped = await begin(halfway);
+  await engine.workers[0]?.stop(0);
+  await halfway.sql(`UPDATE ops.open_runs SET options = options || '{"batchDelayMs": 0}' WHERE tenant_id = $1`);
+  await engine.addWorker();
+  await engine.producer.waitFor(stopped, { timeoutMs: 40_000 });
+  expect(await counts(halfway)).toEqual([4, 4]);
+  // What a cancelled run left, the next one does.
+  expect([(await refillCheck(halted)).status, (await monitor(halted)).status]).toEqual(['completed', 'completed']);
+  expect(await counts(halted)).toEqual([4, 4]);
+  for (const org of organisations) expect(await messages(org)).toHaveLength(4);
 });
 
 test('one user with an unknown zone: the others’ supplies are checked', async () => {
