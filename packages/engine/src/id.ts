@@ -16,6 +16,9 @@ function random(): Uint8Array {
   return pool.subarray(next - 16, next);
 }
 
+/** Below every id: where a list begins that goes on behind the last one seen. */
+export const NO_ID = '00000000-0000-0000-0000-000000000000';
+
 /** A new UUID v7: ordered by time, which is what partitions and "newest first" rest on. */
 export function newId(): string {
   const now = Date.now();

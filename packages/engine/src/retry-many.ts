@@ -5,6 +5,7 @@ import type { Catalogue } from './catalogue.ts';
 import { openForRetry, sealRuns } from './crypto/sealed-input.ts';
 import type { RunOptions } from './define-job.ts';
 import { InvalidInputError, RunStateError, UnknownJobError } from './errors.ts';
+import { NO_ID } from './id.ts';
 import { insertRuns } from './insert-runs.ts';
 import { type NewRun, newRun } from './new-run.ts';
 import { priorityName } from './priority.ts';
@@ -65,8 +66,6 @@ WHERE r.outcome = $1 AND r.outcome <> 'completed' AND r.parent_id IS NULL AND r.
   AND r.id >= $5::uuid AND ($6::uuid IS NULL OR r.id < $6)
   AND ($7 OR NOT (EXISTS (SELECT 1 FROM ops.runs x WHERE x.retry_of = r.id) OR EXISTS (SELECT 1 FROM ops.open_runs x WHERE x.retry_of = r.id)))
 ORDER BY r.id LIMIT $8`;
-
-const NO_ID = '00000000-0000-0000-0000-000000000000';
 
 /**
  * Starts ended runs again that a filter names, each as a new run linked by `retry_of`, all in one transaction. `tenantId` null acts for the

@@ -10,6 +10,7 @@ import { lazyDb, lend, notifyFor, untilStored } from './execute/execution.ts';
 import { orAborted } from './execute/signals.ts';
 import { insertFollowUp } from './follow-up.ts';
 import { halve } from './halve.ts';
+import { NO_ID } from './id.ts';
 import { NotificationCapError } from './notifications/notification-errors.ts';
 import { checkpoint, type ItemFailure, keysToReplay, type Progress, recordItemFailures } from './record.ts';
 import { shardCount, split } from './shard.ts';
@@ -280,8 +281,9 @@ function context(
 
 async function tenantPage(attempt: LongAttempt, system: string, after: string | null): Promise<TenantRef[]> {
   const { rows } = await attempt.deps.ops.query<TenantRef>(
-    `SELECT id, slug, name, zone FROM ops.tenants WHERE system = $1 AND kind = 'tenant' AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3`,
-    [system, after, TENANTS_A_PAGE],
+    `SELECT id, slug, name, zone FROM ops.tenants WHERE system = $1 AND kind = 'tenant' AND id > $2 ORDER BY id LIMIT $3`,
+    // An id always: a plan made for `$2 IS NULL OR …` reads all tenants for each page.
+    [system, after ?? NO_ID, TENANTS_A_PAGE],
   );
   return rows;
 }
