@@ -166,6 +166,19 @@ test('as needed, stopped, inactive, ended and other organisations: nothing is du
   expect(await reminders(org)).toEqual([]);
 });
 
+test('a plan that changes in the minute of a dose, before it was told, does not lose the dose; one changed after does not repeat it', async () => {
+  const org = await makeOrganisation(engine, 'changing');
+  const time = minutesAgo(1, 'UTC');
+  const taken = await org.take(await org.addUser('busy'), 'Metformin');
+  await org.schedule(taken, 'daily', [time], hoursAgo(0.5));
+  const schedule = { frequency: 'daily', times: [time, minutesAgo(90, 'UTC')] };
+  const input = { user_id: 'busy', medication_id: 'Metformin', schedule };
+  expect(await ask(org, input)).toMatchObject({ status: 'completed' });
+  expect(await tick(org)).toMatchObject({ result: { remindersSent: 1, dosesMissed: 0 } });
+  await ask(org, { ...input, schedule: { frequency: 'daily', times: [minutesAgo(2, 'UTC'), time] } });
+  expect(await tick(org)).toMatchObject({ result: { schedulesProcessed: 1, remindersSent: 0 } });
+});
+
 test('a user who moves is not reminded of the same dose again', async () => {
   const org = await makeOrganisation(engine, 'moving');
   const user = await org.addUser('nomad');
