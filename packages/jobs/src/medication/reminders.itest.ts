@@ -137,6 +137,8 @@ test('one user with an unknown zone: the others are reminded, the error names th
     failedItems: 1,
     result: { remindersSent: 4, errors: [{ item: ids[2], error: expect.stringContaining('UnreadableRowError') }] },
   });
+  // Alone with it, a run ends as well: one that waited for a retry would keep the next minutes' doses waiting.
+  expect(await tick(org)).toMatchObject({ status: 'completed_with_item_errors', attempts: 1, failedItems: 1 });
 });
 
 test('as needed, stopped, inactive, ended and other organisations: nothing is due', async () => {
