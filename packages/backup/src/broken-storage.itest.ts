@@ -109,6 +109,11 @@ test('nothing is continued of which a part is gone or cut off: such a backup wou
     renameSync(join(root, 'aside'), file(suffix));
   }
   await expect(next()).resolves.toMatchObject({ base: second.id });
+  // Under a key that is no longer there, or changed: tried again, it would fail again.
+  const keyring = backupSettings({ ENCRYPTION_KEYS: `k2:${randomBytes(32).toString('base64')}` }).keyring();
+  const otherKey = backUp(path, { type: 'incremental', baseId: second.id, keyring });
+  await expect(otherKey).rejects.toThrow(NoBaseError);
+  await expect(otherKey).rejects.toThrow(/key 'k1', which ENCRYPTION_KEYS does not hold.*\. Make a full one\.$/);
   truncateSync(file('.nsbackup'), first.data.bytes - 1);
   await expect(next()).rejects.toThrow(`has ${first.data.bytes - 1} bytes instead of ${first.data.bytes}`);
 });

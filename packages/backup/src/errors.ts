@@ -52,8 +52,8 @@ export class UnreadableTablesError extends PermanentError {
 
 /** An incremental backup has nothing to stand on. */
 export class NoBaseError extends PermanentError {
-  constructor(why: string) {
-    super(`No incremental backup can be made: ${why}. Make a full one.`);
+  constructor(why: string, options?: ErrorOptions) {
+    super(`No incremental backup can be made: ${why}. Make a full one.`, options);
   }
 }
 

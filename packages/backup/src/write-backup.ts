@@ -4,7 +4,7 @@ import { createGzip } from 'node:zlib';
 import { knownMigrations, type Snapshot } from '@nightshift/db';
 import type { Keyring } from '@nightshift/db/crypto';
 import { createCounter } from './counter.ts';
-import { NoBaseError, SchemaMismatchError, UnknownBackupError } from './errors.ts';
+import { BackupKeyError, DamagedBackupError, NoBaseError, SchemaMismatchError, UnknownBackupError } from './errors.ts';
 import { newFileKey } from './file-key.ts';
 import { createSealer } from './frames.ts';
 import {
@@ -258,11 +258,13 @@ async function readBase(request: BackupRequest, at: Described): Promise<Manifest
 
 /**
  * The last backup of a chain of which every file is still there and as long as it was: one that continues a broken chain restores nothing.
- * Whether their bytes are right `nightshift backup verify` tells. Errors: `NoBaseError`, `DamagedBackupError`, `BackupKeyError`.
+ * Whether their bytes are right `nightshift backup verify` tells. Errors: `NoBaseError`, which no retry mends.
  */
 async function wholeChain({ storage, keyring }: BackupRequest, id: string): Promise<Manifest> {
   const chain = await openChain(storage, keyring, id).catch((error: Error) => {
     if (error instanceof UnknownBackupError) throw new NoBaseError(goneFrom(error.backupId, id, storage));
+    if (error instanceof DamagedBackupError || error instanceof BackupKeyError)
+      throw new NoBaseError(error.message.replace(/\.$/, ''), { cause: error });
     throw error;
   });
   for (const link of chain) {
