@@ -11,8 +11,8 @@ export class BackupSettingsError extends PermanentError {
 
 /** The place named is outside of the backup root, or leads out of it. */
 export class StoragePathError extends PermanentError {
-  constructor(path: string, why: string) {
-    super(`'${path}' is no place for a backup: ${why}.`);
+  constructor(path: string, why: string, options?: ErrorOptions) {
+    super(`'${path}' is no place for a backup: ${why}.`, options);
   }
 }
 
@@ -24,11 +24,13 @@ export class DamagedBackupError extends NightshiftError {
 }
 
 export class UnknownBackupError extends NightshiftError {
+  readonly backupId: string;
   constructor(id: string, where: string) {
     super(
       'unknown-backup',
       `There is no backup '${id}' in ${where}. nightshift backup list shows those that there are.`,
     );
+    this.backupId = id;
   }
 }
 
@@ -50,8 +52,8 @@ export class UnreadableTablesError extends PermanentError {
 
 /** An incremental backup has nothing to stand on. */
 export class NoBaseError extends PermanentError {
-  constructor(why: string) {
-    super(`No incremental backup can be made: ${why}. Make a full one.`);
+  constructor(why: string, options?: ErrorOptions) {
+    super(`No incremental backup can be made: ${why}. Make a full one.`, options);
   }
 }
 

@@ -1,7 +1,7 @@
-import { UnknownBackupError } from './errors.ts';
+import { DamagedBackupError, UnknownBackupError } from './errors.ts';
 import { MANIFEST_SUFFIX, type Manifest, readManifest, rowsOf } from './manifest.ts';
 import type { BackupSettings } from './settings.ts';
-import { STORAGE_TYPES, type StorageType } from './storage/storage.ts';
+import { STORAGE_TYPES, type StorageType, type StoredFile } from './storage/storage.ts';
 
 export interface ListedBackup {
   readonly id: string;
@@ -18,18 +18,41 @@ export interface ListedBackup {
   readonly keyId: string;
 }
 
-/** Backups in a storage, the oldest first, as their manifests say; unsigned, so `verify` before you believe them. */
-export async function listBackups(settings: BackupSettings, type: StorageType): Promise<ListedBackup[]> {
+/** Manifests that are read at once: each is an open file or a request. */
+const READ_AT_ONCE = 32;
+
+/**
+ * Backups in a storage, the oldest first, as their manifests say; unsigned, so `verify` before you believe them. One whose manifest cannot be
+ * read is told to `onDamaged`, and hides none of the others.
+ */
+export async function listBackups(
+  settings: BackupSettings,
+  type: StorageType,
+  onDamaged: (error: DamagedBackupError) => void = (error) => {
+    throw error;
+  },
+): Promise<ListedBackup[]> {
   const files = await settings.list(type, MANIFEST_SUFFIX);
-  const found = await Promise.all(
-    files.map(async ({ path, name }) => {
-      const id = name.slice(0, -MANIFEST_SUFFIX.length);
-      const storage = await settings.storage(type, path);
-      const { manifest } = readManifest(await storage.readText(name), id);
-      return listed(manifest, type, path);
-    }),
-  );
+  const found: ListedBackup[] = [];
+  for (let from = 0; from < files.length; from += READ_AT_ONCE) {
+    const some = files.slice(from, from + READ_AT_ONCE).map((file) => readListed(settings, type, file));
+    for (const read of await Promise.allSettled(some)) {
+      if (read.status === 'fulfilled') found.push(read.value);
+      else if (read.reason instanceof DamagedBackupError) onDamaged(read.reason);
+      else throw read.reason;
+    }
+  }
   return found.sort((a, b) => a.takenAt.localeCompare(b.takenAt));
+}
+
+async function readListed(
+  settings: BackupSettings,
+  type: StorageType,
+  { path, name }: StoredFile,
+): Promise<ListedBackup> {
+  const storage = await settings.storage(type, path);
+  const { manifest } = readManifest(await storage.readText(name), name.slice(0, -MANIFEST_SUFFIX.length));
+  return listed(manifest, type, path);
 }
 
 function listed(manifest: Manifest, storage: StorageType, path: string): ListedBackup {

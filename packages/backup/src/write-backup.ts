@@ -4,19 +4,18 @@ import { createGzip } from 'node:zlib';
 import { knownMigrations, type Snapshot } from '@nightshift/db';
 import type { Keyring } from '@nightshift/db/crypto';
 import { createCounter } from './counter.ts';
-import { NoBaseError, SchemaMismatchError } from './errors.ts';
-import { newFileKey, openFileKey } from './file-key.ts';
+import { BackupKeyError, DamagedBackupError, NoBaseError, SchemaMismatchError, UnknownBackupError } from './errors.ts';
+import { newFileKey } from './file-key.ts';
 import { createSealer } from './frames.ts';
 import {
   type BackupType,
-  checkSignature,
   DATA_SUFFIX,
   MANIFEST_SUFFIX,
   type Manifest,
   type ManifestTable,
-  readManifest,
   signedManifest,
 } from './manifest.ts';
+import { openChain } from './read-backup.ts';
 import { endOfSections, type SectionKind, writeSection } from './sections.ts';
 import { textStream } from './storage/local.ts';
 import { MissingFileError, type Storage } from './storage/storage.ts';
@@ -81,7 +80,7 @@ export async function writeBackup(request: BackupRequest): Promise<Manifest> {
     file.destroy(error);
     throw error;
   });
-  await allSettledOrFirst([flow, failed]);
+  await bothSides(flow, failed);
 
   const manifest: Manifest = {
     format: 1,
@@ -108,14 +107,12 @@ export async function writeBackup(request: BackupRequest): Promise<Manifest> {
   return manifest;
 }
 
-/** Both sides of a stream fail together; the first reason is the true one, and neither may be left without a listener. */
-async function allSettledOrFirst(work: readonly Promise<void>[]): Promise<void> {
-  try {
-    await Promise.all(work);
-  } catch (error) {
-    await Promise.allSettled(work);
-    throw error;
-  }
+/**
+ * Both sides of a stream fail together. The storage's reason is the true one: a failure before it reaches it through the stream, while one of
+ * its own (a full disk) leaves the flow with nothing but "aborted", and sooner.
+ */
+async function bothSides(flow: Promise<void>, written: Promise<void>): Promise<void> {
+  for (const side of await Promise.allSettled([written, flow])) if (side.status === 'rejected') throw side.reason;
 }
 
 /** A tenant's backup: its rows in every table that says whose they are, and the rows of nobody in its own system. */
@@ -249,14 +246,7 @@ async function describeSnapshot(client: Reader): Promise<Described> {
 /** The manifest that this one continues. Errors: `NoBaseError`. */
 async function readBase(request: BackupRequest, at: Described): Promise<Manifest> {
   const id = request.baseId ?? '';
-  const text = await request.storage.readText(`${id}${MANIFEST_SUFFIX}`).catch((error: Error) => {
-    if (error instanceof MissingFileError)
-      throw new NoBaseError(`'${id}', the last one, is no longer in ${request.storage.where}`);
-    throw error;
-  });
-  const read = readManifest(text, id);
-  checkSignature(read, openFileKey(request.keyring, id, read.manifest.key));
-  const base = read.manifest;
+  const base = await wholeChain(request, id);
   if (base.type === 'tenant') throw new NoBaseError(`'${id}' is of one tenant`);
   if (base.schema !== at.schema) throw new NoBaseError(`the schema was ${base.schema} then and is ${at.schema} now`);
   if (base.snapshot.database !== at.snapshot.database)
@@ -264,6 +254,35 @@ async function readBase(request: BackupRequest, at: Described): Promise<Manifest
   if (BigInt(at.snapshot.next) - BigInt(base.snapshot.horizon) > LONGEST_CHAIN_XIDS)
     throw new NoBaseError(`more than ${LONGEST_CHAIN_XIDS} transactions have passed since '${id}'`);
   return base;
+}
+
+/**
+ * The last backup of a chain of which every file is still there and as long as it was: one that continues a broken chain restores nothing.
+ * Whether their bytes are right `nightshift backup verify` tells. Errors: `NoBaseError`, which no retry mends.
+ */
+async function wholeChain({ storage, keyring }: BackupRequest, id: string): Promise<Manifest> {
+  const chain = await openChain(storage, keyring, id).catch((error: Error) => {
+    if (error instanceof UnknownBackupError) throw new NoBaseError(goneFrom(error.backupId, id, storage));
+    if (error instanceof DamagedBackupError || error instanceof BackupKeyError)
+      throw new NoBaseError(error.message.replace(/\.$/, ''), { cause: error });
+    throw error;
+  });
+  for (const link of chain) {
+    const bytes = await storage.sizeOf(link.data.file).catch((error: Error) => {
+      if (error instanceof MissingFileError) throw new NoBaseError(goneFrom(link.id, id, storage));
+      throw error;
+    });
+    if (bytes !== link.data.bytes)
+      throw new NoBaseError(`'${link.id}' in ${storage.where} has ${bytes} bytes instead of ${link.data.bytes}`);
+  }
+  const base = chain.at(-1);
+  if (base === undefined) throw new NoBaseError(`'${id}' has no manifest`);
+  return base;
+}
+
+function goneFrom(missing: string, last: string, { where }: Storage): string {
+  const which = missing === last ? 'the last one' : `which '${last}', the last one, continues`;
+  return `'${missing}', ${which}, is no longer whole in ${where}`;
 }
 
 async function clock(client: Reader): Promise<string> {

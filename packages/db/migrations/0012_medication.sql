@@ -206,14 +206,16 @@ CREATE TABLE medication.analytics_rollups (
   PRIMARY KEY (tenant_id, metric, starts_at, ends_at)
 );
 --> statement-breakpoint
--- Whoever changes a plan has it looked at again from now on: doses that passed under the old plan stay as they were.
+-- Whoever changes a plan has it looked at again from now on: doses that passed under the old plan stay as they were. But a dose that is due
+-- and not told yet is not to be lost to the change: while it may still be told (an hour, SPEC 3.4) the look goes back to it.
 CREATE FUNCTION medication.replan_schedule() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF TG_OP = 'INSERT' THEN
     NEW.next_due_at := coalesce(NEW.next_due_at, clock_timestamp());
   ELSIF NEW.next_due_at IS NOT DISTINCT FROM OLD.next_due_at
     AND (NEW.frequency, NEW.times, NEW.starts_on, NEW.ends_on, NEW.active) IS DISTINCT FROM (OLD.frequency, OLD.times, OLD.starts_on, OLD.ends_on, OLD.active) THEN
-    NEW.next_due_at := clock_timestamp();
+    NEW.next_due_at := CASE WHEN OLD.active AND OLD.next_due_at < clock_timestamp()
+      THEN greatest(OLD.next_due_at, clock_timestamp() - interval '1 hour') ELSE clock_timestamp() END;
   END IF;
   IF NEW.frequency = 'as_needed' THEN
     NEW.next_due_at := NULL;

@@ -31,7 +31,8 @@ export async function inSnapshot<T>(options: SnapshotOptions, work: (snapshot: S
     role: 'ns_backup',
     statement_timeout: options.timeoutMs,
     transaction_timeout: options.timeoutMs,
-    idle_in_transaction_session_timeout: Math.min(60_000, options.timeoutMs),
+    // No shorter: what has been read may take minutes to reach a slow disk or bucket, and the limit above ends a worker that hangs.
+    idle_in_transaction_session_timeout: options.timeoutMs,
     lock_timeout: LOCK_MS,
     timezone: 'UTC',
   };

@@ -128,6 +128,12 @@ export class PermanentError extends NightshiftError {
   }
 }
 
+/**
+ * Thrown by a sweep's rule for an item that it cannot judge. It speaks of that item alone: a first batch that holds nothing else ends with item
+ * errors, where other errors of all its items fail the run, to be tried again.
+ */
+export class ItemError extends NightshiftError {}
+
 /** Longest that a run can be put off at once, ms. */
 export const MAX_SNOOZE_MS = 30 * 86_400_000;
 

@@ -5,7 +5,7 @@ import { raiseAlert } from './alerts/raise-alert.ts';
 import { jobCrypto } from './crypto/job-crypto.ts';
 import { maskedMessage } from './crypto/masked-message.ts';
 import type { DefinedJob, SweepContext, SweepJob, TenantRef } from './define-job.ts';
-import { errorClass, LostClaimError, SnoozeError } from './errors.ts';
+import { errorClass, ItemError, LostClaimError, SnoozeError } from './errors.ts';
 import { lazyDb, lend, notifyFor, untilStored } from './execute/execution.ts';
 import { orAborted } from './execute/signals.ts';
 import { insertFollowUp } from './follow-up.ts';
@@ -215,7 +215,8 @@ async function processItems(
   );
   if (run.options.dryRun) await client.query('ROLLBACK TO SAVEPOINT dry_run');
   // A replay has only items that failed before: that they fail again says nothing about the rest.
-  if (progress.processed === 0 && halved.failed.length === items.length && run.replayOf === null) {
+  const allFailed = progress.processed === 0 && halved.failed.length === items.length && run.replayOf === null;
+  if (allFailed && !halved.failed.every(({ error }) => error instanceof ItemError)) {
     const cause = halved.failed[0]?.error;
     throw new FirstBatchFailedError(
       `every item of the first batch (${items.length}) failed, the first with ${errorClass(cause)}: ${scrubbed(cause)}`,

@@ -127,4 +127,10 @@ test('what cannot be is said in one sentence', async () => {
     exitCode: 1,
     stderr: expect.stringMatching(/is damaged/),
   });
+  writeFileSync(join(files, 'backups', 'nightly', 'cut-off-manifest.manifest.json'), '{');
+  expect(await nightshift('backup', 'list')).toMatchObject({
+    exitCode: 1,
+    stdout: expect.stringContaining(id),
+    stderr: expect.stringMatching(/'cut-off-manifest' is damaged: its manifest cannot be read/),
+  });
 });

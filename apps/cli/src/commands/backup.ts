@@ -73,9 +73,14 @@ function settingsOf(cli: Cli): BackupSettings {
 async function listing(cli: Cli, flags: Flags) {
   const settings = settingsOf(cli);
   const types = flags.storage === undefined ? STORAGE_TYPES.filter((type) => settings.isSetUp(type)) : [flags.storage];
-  const found = (await Promise.all(types.map((type) => listBackups(settings, type)))).flat();
+  let damaged = 0;
+  const tellDamaged = (error: Error) => {
+    damaged++;
+    cli.tell(error.message);
+  };
+  const found = (await Promise.all(types.map((type) => listBackups(settings, type, tellDamaged)))).flat();
   cli.print(flags, found, () => (found.length === 0 ? 'There is no backup yet.' : backupsTable(found)));
-  return EXIT.ok;
+  return damaged === 0 ? EXIT.ok : EXIT.failed;
 }
 
 function backupsTable(found: readonly ListedBackup[]): string {

@@ -70,6 +70,8 @@ test('a backup goes to an S3-compatible server and comes back from it', async ()
     ]);
     expect(await findBackup(settings, manifest.id)).toEqual({ type: 's3', path: 'nightly/all' });
     expect(await verifyBackup(storage, keyring, manifest.id)).toHaveLength(1);
+    expect(await storage.sizeOf(manifest.data.file)).toBe(manifest.data.bytes);
+    await expect(storage.sizeOf('not-there')).rejects.toThrow(MissingFileError);
     const database = new URL(target.adminUrl).pathname.slice(1);
     const restored = await restoreBackup({ storage, keyring, id: manifest.id, adminUrl: target.adminUrl, database });
     expect(restored.rows).toBe(manifest.tables.reduce((sum, table) => sum + table.rows, 0));

@@ -1,5 +1,12 @@
 import type { Readable } from 'node:stream';
-import { GetObjectCommand, ListObjectsV2Command, NoSuchKey, S3Client } from '@aws-sdk/client-s3';
+import {
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  NoSuchKey,
+  NotFound,
+  S3Client,
+} from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import { StoragePathError } from '../errors.ts';
 import type { S3Settings } from '../settings.ts';
@@ -68,6 +75,16 @@ export function s3Storage(client: S3Client, settings: S3Settings, path: string):
     },
     read: async (name) => (await get(name)) as Readable,
     readText: async (name) => (await get(name)).transformToString('utf8'),
+    async sizeOf(name) {
+      try {
+        const { ContentLength } = await client.send(new HeadObjectCommand({ Bucket: bucket, Key: keyOf(name) }));
+        return ContentLength ?? 0;
+      } catch (error) {
+        // An answer to HEAD has no body that would name the key.
+        if (error instanceof NotFound || error instanceof NoSuchKey) throw new MissingFileError(keyOf(name));
+        throw error;
+      }
+    },
   };
 }
 
@@ -85,7 +102,9 @@ export async function listS3(client: S3Client, settings: S3Settings, suffix: str
     for (const { Key = '' } of page.Contents ?? []) {
       if (!Key.endsWith(suffix)) continue;
       const slash = Key.lastIndexOf('/');
-      found.push({ path: slash === -1 ? '' : Key.slice(0, slash), name: Key.slice(slash + 1) });
+      const path = slash === -1 ? '' : Key.slice(0, slash);
+      // No backup of ours is where none could be put.
+      if (storagePathProblem(path) === null) found.push({ path, name: Key.slice(slash + 1) });
     }
     token = page.NextContinuationToken;
   } while (token !== undefined);

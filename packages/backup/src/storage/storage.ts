@@ -13,6 +13,8 @@ export interface Storage {
   read(name: string): Promise<Readable>;
   /** Errors: `MissingFileError`. */
   readText(name: string): Promise<string>;
+  /** Bytes. Errors: `MissingFileError`. */
+  sizeOf(name: string): Promise<number>;
 }
 
 export interface WriteOptions {

@@ -1,4 +1,4 @@
-import { NightshiftError, PermanentError, type SweepContext, type TenantRef } from '@nightshift/engine';
+import { ItemError, NightshiftError, PermanentError, type SweepContext, type TenantRef } from '@nightshift/engine';
 
 /** The one organisation of a tenant-scope run. */
 export function organisationOf(ctx: Pick<SweepContext<unknown>, 'tenants'>): TenantRef {
@@ -19,8 +19,11 @@ export class NoSuchEntityError extends PermanentError {
   }
 }
 
-/** A row that no rule can judge; its item fails alone. */
-export class UnreadableRowError extends NightshiftError {
+/**
+ * A row that no rule can judge; its item fails alone. It is met again each minute, often with no other: did the run fail with it and wait for
+ * a retry, the ticks that overlap it would be skipped, and everybody else's doses told late.
+ */
+export class UnreadableRowError extends ItemError {
   constructor(what: string, fix: string) {
     super('unreadable-row', `${what}: ${fix}`);
   }

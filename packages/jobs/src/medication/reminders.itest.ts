@@ -137,6 +137,8 @@ test('one user with an unknown zone: the others are reminded, the error names th
     failedItems: 1,
     result: { remindersSent: 4, errors: [{ item: ids[2], error: expect.stringContaining('UnreadableRowError') }] },
   });
+  // Alone with it, a run ends as well: one that waited for a retry would keep the next minutes' doses waiting.
+  expect(await tick(org)).toMatchObject({ status: 'completed_with_item_errors', attempts: 1, failedItems: 1 });
 });
 
 test('as needed, stopped, inactive, ended and other organisations: nothing is due', async () => {
@@ -164,6 +166,19 @@ test('as needed, stopped, inactive, ended and other organisations: nothing is du
   expect(await tick(other)).toMatchObject({ result: { remindersSent: 1 } });
   expect(await withDoses()).toEqual([]);
   expect(await reminders(org)).toEqual([]);
+});
+
+test('a plan that changes in the minute of a dose, before it was told, does not lose the dose; one changed after does not repeat it', async () => {
+  const org = await makeOrganisation(engine, 'changing');
+  const time = minutesAgo(1, 'UTC');
+  const taken = await org.take(await org.addUser('busy'), 'Metformin');
+  await org.schedule(taken, 'daily', [time], hoursAgo(0.5));
+  const schedule = { frequency: 'daily', times: [time, minutesAgo(90, 'UTC')] };
+  const input = { user_id: 'busy', medication_id: 'Metformin', schedule };
+  expect(await ask(org, input)).toMatchObject({ status: 'completed' });
+  expect(await tick(org)).toMatchObject({ result: { remindersSent: 1, dosesMissed: 0 } });
+  await ask(org, { ...input, schedule: { frequency: 'daily', times: [minutesAgo(2, 'UTC'), time] } });
+  expect(await tick(org)).toMatchObject({ result: { schedulesProcessed: 1, remindersSent: 0 } });
 });
 
 test('a user who moves is not reminded of the same dose again', async () => {
