@@ -133,6 +133,16 @@ export interface Candidate {
 const CANDIDATE = `r.id, r.tenant_id AS "tenantId", r.job, r.input_version AS "inputVersion", r.priority, r.attempt, r.crashes, r.due_at::text AS "dueAt",
   (r.options ->> 'timeoutMs')::integer AS "timeoutMs"`;
 
+/** Up to `limit` queued runs of a queue, most urgent first, of each tenant its oldest first: all there are, if they are fewer. */
+export async function fewQueued(client: PoolClient, queue: string, limit: number): Promise<Candidate[]> {
+  const { rows } = await client.query<Candidate>({
+    name: 'ns-few-queued',
+    text: `SELECT ${CANDIDATE} FROM ops.open_runs r WHERE r.queue = $1 AND r.state = 'queued' ORDER BY r.priority, r.tenant_id, r.due_at, r.id LIMIT $2`,
+    values: [queue, limit],
+  });
+  return rows;
+}
+
 /** Where a tenant's scan begins: behind the rows taken before, whose dead index entries an open snapshot may keep. */
 export interface Floor {
   readonly dueAt: string;

@@ -341,6 +341,40 @@ describe('a pause', () => {
   });
 });
 
+describe('a pass over a queue that was at rest', () => {
+  it('takes all that may go, the most urgent first, and nothing that may not', async () => {
+    await worker(8, { x: 1, other: 1 });
+    const pass = passes();
+    expect(await pass()).toMatchObject({ dispatches: [], more: false });
+    const paused = randomUUID();
+    const [low] = await add({ priority: 4, ageSeconds: 10 });
+    const [urgent] = await add({ priority: 1 });
+    await add({ tenant: paused });
+    await add({ version: 2 });
+    await add({ job: 'unknown' });
+    await add({ job: 'other' });
+    const ends = [await pause('tenant', paused), await pause('job', 'other')];
+    expect((await pass()).dispatches.map((dispatch) => dispatch.runs)).toEqual([[urgent], [low]]);
+    expect(await states()).toEqual({ dispatched: 2, queued: 4 });
+    for (const end of ends) await end();
+    expect((await pass()).dispatches).toHaveLength(2);
+  });
+
+  it('gives turns when more came than there is room for', async () => {
+    await worker(1);
+    const pass = passes();
+    await pass();
+    const tenants = Array.from({ length: 6 }, () => randomUUID()).sort();
+    for (const tenant of tenants) await add({ tenant, n: 2 });
+    const first = await pass();
+    expect(first).toMatchObject({ more: true });
+    await finish(first);
+    const next = await pass();
+    // The two runs of each go together.
+    expect([...first.dispatches, ...next.dispatches].map((dispatch) => dispatch.tenantId)).toEqual(tenants);
+  });
+});
+
 describe('what no live worker knows', () => {
   it('stays queued, and runs once one does', async () => {
     await worker(2, { x: 1 });

@@ -3,6 +3,7 @@ import { bundleSize, MAX_BUNDLE, makeBundles } from './bundle.ts';
 import {
   type Candidate,
   dispatchedTooLong,
+  fewQueued,
   markDispatched,
   type NewDispatch,
   oldestInTurn,
@@ -16,7 +17,7 @@ import {
 import { createFloors } from './floors.ts';
 import { newId } from './id.ts';
 import { type Budget, readBudget, unlimited } from './limits/budget.ts';
-import type { QueueLimits } from './limits/limits.ts';
+import { pairKey, type QueueLimits } from './limits/limits.ts';
 import { PASS_LOCK } from './limits/pass-lock.ts';
 import { priorityName, WAITING_BOUND_MS } from './priority.ts';
 import { sqlState } from './store-errors.ts';
@@ -71,10 +72,18 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
   const lifted = new Set<string>();
   /** Queues of which another process made the last pass. */
   const behind = new Set<string>();
+  /** Queues of which the last pass left nothing: all that waits there is read with the state, in one round trip. */
+  const calm = new Set<string>();
   /** Until when a queue's passes look first which runs nobody has locked, ms. */
   const careful = new Map<string, number>();
 
-  async function take(client: PoolClient, queue: string, state: QueueState, budget: Budget): Promise<Taken> {
+  async function take(
+    client: PoolClient,
+    queue: string,
+    state: QueueState,
+    budget: Budget,
+    all: readonly Candidate[] | null,
+  ): Promise<Taken> {
     const { readable } = budget;
     const long = deps.kindOf(queue) === 'long';
     const window = Math.max(1, long ? state.slots : state.slots * WINDOW_PER_SLOT);
@@ -103,7 +112,9 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
         paused: budget.heldTenants,
         held: budget.heldPairs,
       };
-      const { found, tenants, each } = await look(client, queue, priority, turn, room, long ? room + 1 : MAX_BUNDLE);
+      const { found, tenants, each } =
+        everyOne(all, priority, turn, room) ??
+        (await look(client, queue, priority, turn, room, long ? room + 1 : MAX_BUNDLE));
       if (tenants === 0) continue;
       const candidates = budget.admit(found.filter((run) => !used.has(run.id)));
       const made = makeBundles(candidates, room, (job, backlog) =>
@@ -177,6 +188,8 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
       const turn = isOurTurn(client, queue);
       const early = behind.has(queue) ? null : readQueueState(client, queue);
       early?.catch(() => undefined);
+      const few = early !== null && calm.has(queue) ? fewQueued(client, queue, PASS_BUNDLES + 1) : null;
+      few?.catch(() => undefined);
       if (!(await turn)) {
         behind.add(queue);
         return null;
@@ -188,7 +201,9 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
         Object.entries(state.jobs).filter(([job]) => !state.pausedJobs.includes(job)),
       );
       const budget = limits === null ? unlimited(readable, state) : await readBudget(client, limits, readable, state);
-      const { bundles, lifts, more, cut, cursor } = await take(client, queue, state, budget);
+      const waiting = await few;
+      const all = waiting !== null && waiting.length <= PASS_BUNDLES ? waiting : null;
+      const { bundles, lifts, more, cut, cursor } = await take(client, queue, state, budget, all);
       const dispatches = bundles.flatMap((bundle): NewDispatch[] => {
         const [first] = bundle;
         if (first === undefined) return [];
@@ -219,8 +234,23 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
     });
     if (lifted.size > 1_000) lifted.clear();
     for (const id of made?.lifts ?? []) lifted.add(id);
+    if (made !== null && !made.more) calm.add(queue);
+    else calm.delete(queue);
     return made;
   };
+}
+
+/** What may go of this priority, when all that waits is known and there is room for all of it: then nobody's turn matters. */
+function everyOne(all: readonly Candidate[] | null, priority: number, turn: Turn, room: number) {
+  const found = all?.filter(
+    (run) =>
+      run.priority === priority &&
+      run.inputVersion <= (turn.readable[run.job] ?? 0) &&
+      !turn.paused.includes(run.tenantId) &&
+      !turn.held.includes(pairKey(run.job, run.tenantId)),
+  );
+  if (found === undefined || found.length > room) return null;
+  return { found, tenants: new Set(found.map((run) => run.tenantId)).size, each: Number.POSITIVE_INFINITY };
 }
 
 /** A transaction's advisory lock: a dead process frees it. */
