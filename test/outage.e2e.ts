@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Fleet, type HttpAnswer, startFleet, until } from '../bench/src/fleet/index.ts';
 
-/** Promised to callers (issue 2): while Postgres is away the answer comes within this time, ms. */
+/** Promised to callers: while Postgres is away the answer comes within this time, ms. */
 const ANSWER_WITHIN_MS = 3_000;
 
 let fleet: Fleet;

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { seedDemo } from '@nightshift/db/demo';
 import pg from 'pg';
+import { documented } from './documented.ts';
 import { type Platform, type Seed, startPlatform } from './gym-platform.ts';
 
 const USAGE = `Times the three clinic jobs over many facilities through a real worker, and once more when nothing is left to do.
@@ -36,7 +37,7 @@ async function measureAll(): Promise<boolean> {
       for (const job of JOBS) {
         const { seconds, changed } = await timed(platform, job, batchSize);
         met &&= seconds <= TARGET_SECONDS;
-        say(`${round.padEnd(10)}  ${job.padEnd(26)}  ${seconds.toFixed(2).padStart(6)} s  ${changed} changed`);
+        say(`${round.padEnd(10)}  ${job.padEnd(26)}  ${seconds.toFixed(2).padStart(6)} s  ${changed} changed (${documented(job)})`);
       }
       await sayViews(platform);
     }

@@ -1,9 +1,9 @@
 import type { WorkerMemory } from './bench-platform.ts';
 import type { GymJob } from './gym-measure.ts';
 
-/** What issue 2 asks for at 50,000 members, 2,000,000 visits, on 2 cores. */
+/** For 50,000 members, 2,000,000 visits, on 2 cores. */
 const TARGET = { seconds: 30, ratio: 3, workerMb: 300 };
-/** What issue 3 allows one run, the largest sweep too. */
+/** What one run may take, the largest sweep too. */
 const RUN = { addedMb: 200, connections: 2 };
 
 export interface GymRow {

@@ -1,9 +1,10 @@
 import { parseArgs } from 'node:util';
 import pg from 'pg';
+import { documented } from './documented.ts';
 import { startPlatform } from './gym-platform.ts';
 
 const JOB = 'litigation.check-sla-and-overdue';
-/** What issue 4 asks for at 20 firms with 10,000 tasks each, on 2 cores; the seed's own figures are 2–5 s for 50–200 tasks, 15 s at most. */
+/** For all of 20 firms with 10,000 tasks each, on 2 cores. */
 const TARGET_SECONDS = 15;
 
 const USAGE = `Times the SLA check of all firms, through a real worker: the first check, which finds everything, and the one after it.
@@ -63,7 +64,7 @@ async function runBenchmark(firms: number, tasks: number): Promise<boolean> {
       'SELECT type, count(*)::int AS n, count(processed_at)::int AS done FROM litigation.events GROUP BY type ORDER BY type',
     );
     say(rows.map((row) => `${row.type}: ${row.n} events, ${row.done} taken up`).join('\n'));
-    say(`first check ${first.toFixed(2)} s, the one after it ${second.toFixed(2)} s`);
+    say(`first check ${first.toFixed(2)} s, the one after it ${second.toFixed(2)} s (${documented(JOB)})`);
     say(`worker's memory: ${JSON.stringify(platform.workerMemory())}`);
     const met = Math.max(first, second) <= TARGET_SECONDS;
     say(`target: ≤ ${TARGET_SECONDS} s: ${met ? 'met' : 'MISSED'}`);

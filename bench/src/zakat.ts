@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { seedDemo } from '@nightshift/db/demo';
 import { startBenchPlatform } from './bench-platform.ts';
+import { documented } from './documented.ts';
 import { addEntries, addUsers, vacuum } from './zakat-data.ts';
 import { measureJob, type ZakatMeasured } from './zakat-measure.ts';
 
@@ -10,14 +11,14 @@ const USAGE = `Times the three zakat jobs through a real worker; every user has 
   --expired N     of them older than a day (2000000)
   --summaries N   users with encrypted amounts whose summaries are made, before the others are there (10000)`;
 
-/** Issue 4, on 2 cores; the summaries' limit is SPEC 3's. */
+/** s, on 2 cores; the summaries' limit is SPEC 3's. */
 const TARGETS: Readonly<Record<string, number>> = {
   'zakat.cleanup-cache': 60,
   'zakat.generate-reminders': 30,
   'zakat.regenerate-summaries': 60,
 };
 const LONGEST_STATEMENT_MS = 1_000;
-/** The most that a run may add to its worker (issue 3). */
+/** The most that a run may add to its worker. */
 const ADDED_MB = 200;
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);
@@ -89,7 +90,7 @@ async function runBenchmark({ users, entries, expired, summaries }: Sizes): Prom
 
 function line({ job, seconds, longestStatementMs, result }: ZakatMeasured): string {
   const { duration, errors, ...counts } = result;
-  return `${job.padEnd(28)} ${seconds.toFixed(2).padStart(7)} s   longest statement ${longestStatementMs} ms   ${JSON.stringify(counts)}`;
+  return `${job.padEnd(28)} ${seconds.toFixed(2).padStart(7)} s   longest statement ${longestStatementMs} ms   ${JSON.stringify(counts)} (${documented(job)})`;
 }
 
 function count(flag: string, value: string): number {
