@@ -327,6 +327,32 @@ describe('a schedule', () => {
 });
 
 describe('the loop', () => {
+  it('fires more than a pass takes, each once, and wakes when all are on record', async () => {
+    const SCHEDULES = 1_300;
+    const [tenant] = await begin([nightly()], '2031-03-02T02:00:01Z', ['a']);
+    await sql('UPDATE ops.schedules SET enabled = false');
+    await sql(
+      `INSERT INTO ops.schedules (id, job, tenant_selector, cron, zone, next_due_at)
+       SELECT gen_random_uuid(), 'tiny.nightly', jsonb_build_object('only', jsonb_build_array($1::text), 'n', n), '0 2 * * *', 'UTC', '2031-03-02T02:00:00Z'
+       FROM generate_series(1, $2) n`,
+      [tenant, SCHEDULES],
+    );
+    const { catalogue } = engine.producer;
+    const settings = createJobSettings(ops);
+    const recorded = await new Promise<number>((resolve) => {
+      const wake = () => void ticks().then((rows) => resolve(rows.length));
+      clocks.push(createClock({ ops, catalogue, settings, log, wake, fireSchedules: true, now: time.now }));
+    });
+    expect(recorded).toBe(SCHEDULES);
+    const [found] = await sql<{ schedules: number }>(
+      'SELECT count(DISTINCT schedule_id)::int AS schedules FROM ops.ticks',
+    );
+    expect(found?.schedules).toBe(SCHEDULES);
+    // The tenant's one open run is the first one's; the others gave way to it.
+    expect(await runs()).toHaveLength(1);
+    expect((await ticks()).filter((tick) => tick.state === 'fired')).toHaveLength(1);
+  });
+
   it('fires by itself, and gives due retries back to their queue', async () => {
     const [tenant] = await begin([nightly()], '2031-03-02T02:00:01Z', ['a']);
     await dueNext('2031-03-02T02:00:00Z');

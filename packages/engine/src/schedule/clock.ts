@@ -42,9 +42,10 @@ export function createClock(deps: ClockDeps): Clock {
   // A schedule that nobody here fires may be long overdue: it is no reason to wake.
   const fired = deps.fireSchedules ? deps.catalogue.jobs.map((job) => job.name) : [];
 
-  async function fire(): Promise<number> {
+  /** One pass. Null: nothing is due. */
+  async function firePass(): Promise<{ schedules: number; queues: ReadonlySet<string> } | null> {
     const at = await now();
-    const fired = await inTransaction(deps.ops, [], async (client) => {
+    return inTransaction(deps.ops, [], async (client) => {
       const { rows } = await client.query<ScheduleRow>({
         name: 'ns-due-schedules',
         text: `SELECT ${SCHEDULE_COLUMNS} FROM ops.schedules WHERE enabled AND next_due_at <= $1 AND job = ANY ($2)
@@ -54,9 +55,34 @@ export function createClock(deps: ClockDeps): Clock {
       if (rows.length === 0) return null;
       return { schedules: rows.length, queues: await fireSchedules(deps, client, rows, at) };
     });
-    if (fired === null) return 0;
-    deps.wake(fired.queues);
-    return fired.schedules;
+  }
+
+  async function fire(): Promise<number> {
+    const pass = await firePass();
+    if (pass === null) return 0;
+    deps.wake(pass.queues);
+    return pass.schedules;
+  }
+
+  /** All that is due. Nobody is woken before it is on record: runs that begin meanwhile would make the ticks behind them late. */
+  async function fireAll(): Promise<void> {
+    const queues = new Set<string>();
+    const passes = async (): Promise<boolean> => {
+      const pass = await firePass();
+      for (const queue of pass?.queues ?? []) queues.add(queue);
+      return pass?.schedules === SCHEDULES_A_PASS;
+    };
+    const untilDone = async () => {
+      while (await passes());
+    };
+    try {
+      // Two at once where one was not enough: while Postgres writes for the one, the other is planned.
+      if (!(await passes())) return;
+      const [one, other] = await Promise.allSettled([untilDone(), untilDone()]);
+      for (const ended of [one, other]) if (ended.status === 'rejected') throw ended.reason;
+    } finally {
+      if (queues.size > 0) deps.wake(queues);
+    }
   }
 
   async function promote(): Promise<void> {
@@ -81,7 +107,7 @@ export function createClock(deps: ClockDeps): Clock {
   }
 
   const loop = createLoop('clock', deps.log, async () => {
-    if (deps.fireSchedules) while ((await fire()) === SCHEDULES_A_PASS);
+    if (deps.fireSchedules) await fireAll();
     await promote();
     if (Date.now() - unblockedAt >= UNBLOCK_EVERY_MS) {
       unblockedAt = Date.now();

@@ -73,17 +73,20 @@ export async function fireSchedules(
   const firing = fresh.filter(({ tick }) => tick.state === 'fired');
   const { fired, runs } = await runsOfTicks(deps, client, firing, now);
   const made = await insertRuns(client, runs);
-  await insertTriggers(client, fired, made);
-  await insertTicks(client, [...other, ...fired.map((f) => afterOverlap(f, made))]);
-  await client.query(
-    `UPDATE ops.schedules s SET next_due_at = g.next_due_at, last_due_at = coalesce(g.last_due_at, s.last_due_at)
-     FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) AS g(id, next_due_at, last_due_at) WHERE s.id = g.id`,
-    [
-      plans.map((plan) => plan.schedule.id),
-      plans.map((plan) => plan.nextDueAt),
-      plans.map((plan) => plan.ticks.at(-1)?.dueAt ?? null),
-    ],
-  );
+  // Sent together; a connection carries them out in this order.
+  await Promise.all([
+    insertTriggers(client, fired, made),
+    insertTicks(client, [...other, ...fired.map((f) => afterOverlap(f, made))]),
+    client.query(
+      `UPDATE ops.schedules s SET next_due_at = g.next_due_at, last_due_at = coalesce(g.last_due_at, s.last_due_at)
+       FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) AS g(id, next_due_at, last_due_at) WHERE s.id = g.id`,
+      [
+        plans.map((plan) => plan.schedule.id),
+        plans.map((plan) => plan.nextDueAt),
+        plans.map((plan) => plan.ticks.at(-1)?.dueAt ?? null),
+      ],
+    ),
+  ]);
   await reportMissed(
     deps,
     client,
