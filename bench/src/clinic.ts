@@ -37,7 +37,9 @@ async function measureAll(): Promise<boolean> {
       for (const job of JOBS) {
         const { seconds, changed } = await timed(platform, job, batchSize);
         met &&= seconds <= TARGET_SECONDS;
-        say(`${round.padEnd(10)}  ${job.padEnd(26)}  ${seconds.toFixed(2).padStart(6)} s  ${changed} changed (${documented(job)})`);
+        say(
+          `${round.padEnd(10)}  ${job.padEnd(26)}  ${seconds.toFixed(2).padStart(6)} s  ${changed} changed (${documented(job)})`,
+        );
       }
       await sayViews(platform);
     }

@@ -44,6 +44,16 @@ function closeIdleOnSilence(pool: pg.Pool): void {
   });
 }
 
+/**
+ * A connection always has a listener. The pool takes its own away when it hands a connection out, and who gets it adds his a microtask later: a server
+ * that ends it in the very packet that said it is ready would end the process.
+ */
+function neverUnheard(pool: pg.Pool): void {
+  pool.on('connect', (client) => {
+    client.on('error', () => undefined);
+  });
+}
+
 /** What is sent to a connection in one turn of the event loop leaves in one packet: a write costs more than the statement in it. */
 function sendTogether(pool: pg.Pool): void {
   pool.on('connect', (client) => {
@@ -96,6 +106,7 @@ export function createPool(options: PoolOptions): pg.Pool {
       .join(' '),
   });
   pool.on('error', options.onIdleError ?? (() => undefined));
+  neverUnheard(pool);
   closeIdleOnSilence(pool);
   sendTogether(pool);
   return pool;
