@@ -19,7 +19,8 @@ Nightshift ran as it is shipped, with everything on: an answer only after the co
 row-level security, two audit rows a run, partitioned history. The peers ran at their best documented settings: BullMQ with 100 jobs at once
 and finished jobs removed, its Postgres backend with 20 connections, pg-boss in batches of 100 with \`burstWhenBatchFull\`, two local workers
 and LISTEN/NOTIFY, graphile-worker with the configuration of its performance page (24 jobs at once, a local queue of 500, completions in
-batches). \`pg-boss-batch\` is pg-boss whose handler changes the rows of its batch in one statement, as a Nightshift bundle does. None of the
+batches). \`pg-boss-batch\` is pg-boss whose handler changes the rows of its batch in one statement, as a Nightshift bundle does; the claim about useful jobs
+is against handlers of one job at a time, and this row stands beside it. None of the
 peers keeps a record of who asked for a job, whose it was, and what became of each attempt.
 
 ## What must hold
