@@ -21,7 +21,7 @@ import {
   retryRuns,
 } from './record.ts';
 import { createTenants } from './tenants.ts';
-import { type TestEngine, testEngine, until } from './testing/index.ts';
+import { dispatchByHand, type TestEngine, testEngine, until } from './testing/index.ts';
 import { createGate, type Gate, makeTinyTables, tinyRequest } from './testing/tiny.ts';
 
 // Two that want the same run: each race is built so that both orders are tried.
@@ -81,6 +81,7 @@ async function dispatched(more: { dueInSeconds?: number } = {}): Promise<Dispatc
      VALUES ($1, $2, 'tiny.request', 1, 'tiny', 2, 'dispatched', $3, clock_timestamp(), clock_timestamp() + make_interval(secs => $4), 'test', $5, '{}')`,
     [run, tenant, id, more.dueInSeconds ?? 0, JSON.stringify(DEFAULT_OPTIONS)],
   );
+  await dispatchByHand(engine.store.admin, [run], id);
   return { id, run, runs: [run], job: 'tiny.request', tenantId: tenant, timeoutMs: 30_000 };
 }
 
@@ -128,7 +129,7 @@ describe('a short run', () => {
 
   it('ends without those of its dispatch whose time has not come: a failover to a slower clock', async () => {
     const [first, later] = [await dispatched(), await dispatched({ dueInSeconds: 3_600 })];
-    await engine.store.admin.query('UPDATE ops.open_runs SET dispatch_id = $2 WHERE id = $1', [later.run, first.id]);
+    await dispatchByHand(engine.store.admin, [first.run, later.run], first.id);
     await executeShort(deps, { ...first, runs: [first.run, later.run] });
     expect(await find(first.run)).toMatchObject({ status: 'completed', attempts: 1 });
     expect(await find(later.run)).toMatchObject({ status: 'dispatched', attempts: 1 });
@@ -176,7 +177,7 @@ describe('a short run', () => {
     await asTenant(async (client) => {
       // The first worker had read the row, and comes back after the count.
       await countCrashes(ops, { dispatchId: dispatch.id, ids: dispatch.runs });
-      expect(await claimShort(client, 'tiny', dispatch.id)).toEqual([]);
+      expect(await claimShort(client, dispatch.id)).toEqual([]);
       expect(await releaseDispatch(client, dispatch.id, dispatch.runs)).toBe(0);
     });
     expect(await find(dispatch.run)).toMatchObject({ status: 'queued', crashes: 1 });

@@ -7,7 +7,7 @@ import { type DefinedJob, jobForInput, type RunOptions } from './define-job.ts';
 import { RunStateError, UnknownRunError } from './errors.ts';
 import { type NewRun, newRun } from './new-run.ts';
 import { priorityName } from './priority.ts';
-import { endRuns } from './record.ts';
+import { endRuns, untilExecuted } from './record.ts';
 import { isEnded, type RunStatus } from './run-status.ts';
 import { endParent } from './shard.ts';
 
@@ -166,6 +166,7 @@ async function cancelLocked(
   tenantId: string | null,
   inHand: string[],
 ): Promise<RunStatus> {
+  await untilExecuted(client, id);
   const { rows } = await client.query<{
     state: RunStatus;
     dispatch_id: string | null;

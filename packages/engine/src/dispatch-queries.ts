@@ -22,6 +22,9 @@ export interface QueueState {
 /** A worker that has not been heard of for this long is taken for dead, s. */
 export const WORKER_SILENCE_SECONDS = 15;
 
+/** The first half is what the index has; what of that is dispatched already is left out by the second. */
+const QUEUED = `phase = 'queued' AND state = 'queued'`;
+
 const STATE = `
 SELECT
   (SELECT coalesce(sum((slots ->> $1)::integer), 0)::integer FROM ops.workers
@@ -30,15 +33,13 @@ SELECT
     SELECT j.job, max(j.version::integer) AS version FROM ops.workers w, jsonb_each_text(w.jobs) AS j(job, version)
     WHERE NOT w.stopping AND w.slots ? $1 AND w.heartbeat_at > clock_timestamp() - interval '${WORKER_SILENCE_SECONDS} seconds' GROUP BY j.job) v) AS jobs,
   (SELECT coalesce(jsonb_object_agg(priority, n), '{}') FROM (
-    WITH RECURSIVE d AS (
-      (SELECT dispatch_id, priority FROM ops.open_runs WHERE queue = $1 AND dispatch_id IS NOT NULL ORDER BY dispatch_id LIMIT 1)
-      UNION ALL
-      SELECT next.dispatch_id, next.priority FROM d, LATERAL (
-        SELECT dispatch_id, priority FROM ops.open_runs WHERE queue = $1 AND dispatch_id > d.dispatch_id ORDER BY dispatch_id LIMIT 1) next
-    ) SELECT priority, count(*) AS n FROM d GROUP BY priority) h) AS "inHand",
+    SELECT coalesce(
+      (SELECT priority FROM ops.open_runs o WHERE o.id = d.runs[1] AND o.dispatch_id = d.id),
+      (SELECT priority FROM ops.open_runs o WHERE o.id = ANY (d.runs) AND o.dispatch_id = d.id LIMIT 1)) AS priority, count(*) AS n
+    FROM ops.dispatches d WHERE d.queue = $1 GROUP BY 1) h WHERE priority IS NOT NULL) AS "inHand",
   ARRAY(SELECT p FROM generate_series(1, 4) p WHERE coalesce(
-    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND state = 'queued' AND tenant_id > cursor.tenant_id ORDER BY tenant_id LIMIT 1),
-    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND state = 'queued' AND tenant_id <= cursor.tenant_id ORDER BY tenant_id LIMIT 1))) AS waiting,
+    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND ${QUEUED} AND tenant_id > cursor.tenant_id ORDER BY tenant_id LIMIT 1),
+    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND ${QUEUED} AND tenant_id <= cursor.tenant_id ORDER BY tenant_id LIMIT 1))) AS waiting,
   EXISTS (SELECT 1 FROM ops.pauses WHERE kind = 'queue' AND key = $1) AS "queuePaused",
   ARRAY(SELECT key FROM ops.pauses WHERE kind = 'job') AS "pausedJobs",
   ARRAY(SELECT key FROM ops.pauses WHERE kind = 'tenant') AS "pausedTenants",
@@ -65,11 +66,11 @@ const isReadable = (run: string, readable: string) =>
 const hasRoom = (run: string, held: string) => `(${run}.job || ' ' || ${run}.tenant_id) <> ALL (${held}::text[])`;
 
 // Of the tenants in index order: one probe finds the next one and its oldest run; only when that cannot be dispatched is the rest looked at.
-const FIRST = `SELECT o.tenant_id, o.job, o.input_version FROM ops.open_runs o WHERE o.queue = $1 AND o.priority = $2 AND o.state = 'queued'`;
+const FIRST = `SELECT o.tenant_id, o.job, o.input_version FROM ops.open_runs o WHERE o.queue = $1 AND o.priority = $2 AND ${QUEUED}`;
 const mayGo = (
   may: (run: string) => string,
 ) => `LATERAL (SELECT next.tenant_id <> ALL ($6::uuid[]) AND (${may('next')} OR EXISTS (
-    SELECT 1 FROM ops.open_runs r WHERE r.queue = $1 AND r.priority = $2 AND r.state = 'queued' AND r.tenant_id = next.tenant_id AND ${may('r')})) AS ok) go`;
+    SELECT 1 FROM ops.open_runs r WHERE r.queue = $1 AND r.priority = $2 AND ${QUEUED} AND r.tenant_id = next.tenant_id AND ${may('r')})) AS ok) go`;
 
 /** Tenants that have runs of this priority to dispatch, from the cursor on and round: whatever the backlog, and past whoever is held up. */
 const turnSql = (go: string) => `
@@ -137,7 +138,7 @@ const CANDIDATE = `r.id, r.tenant_id AS "tenantId", r.job, r.input_version AS "i
 export async function fewQueued(client: PoolClient, queue: string, limit: number): Promise<Candidate[]> {
   const { rows } = await client.query<Candidate>({
     name: 'ns-few-queued',
-    text: `SELECT ${CANDIDATE} FROM ops.open_runs r WHERE r.queue = $1 AND r.state = 'queued' ORDER BY r.priority, r.tenant_id, r.due_at, r.id LIMIT $2`,
+    text: `SELECT ${CANDIDATE} FROM ops.open_runs r WHERE r.queue = $1 AND ${QUEUED} ORDER BY r.priority, r.tenant_id, r.due_at, r.id LIMIT $2`,
     values: [queue, limit],
   });
   return rows;
@@ -172,7 +173,7 @@ export async function oldestInTurn(
       SELECT ${CANDIDATE}, t.tenants FROM (
         SELECT tenant_id, count(*) OVER ()::integer AS tenants, least(count(*) OVER (), ${room}::integer) AS sharing FROM turn LIMIT ${room}::integer
       ) t CROSS JOIN LATERAL (
-        SELECT * FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND state = 'queued' AND o.tenant_id = t.tenant_id
+        SELECT * FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND ${QUEUED} AND o.tenant_id = t.tenant_id
           AND ${isReadable('o', '$5')}${some ? ` AND ${hasRoom('o', '$7')}` : ''}
         ORDER BY o.due_at, o.id LIMIT ((${room}::integer + t.sharing - 1) / t.sharing) * ${bundle}::integer
       ) r`,
@@ -196,7 +197,7 @@ export async function oldestOf(
   const { rows } = await client.query<Candidate>({
     name: some ? 'ns-oldest-of-held' : 'ns-oldest-of',
     text: `SELECT ${CANDIDATE} FROM unnest($3::uuid[], $4::timestamptz[], $5::uuid[]) AS t(tenant_id, due_at, id) CROSS JOIN LATERAL (
-        SELECT * FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND state = 'queued' AND o.tenant_id = t.tenant_id
+        SELECT * FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND ${QUEUED} AND o.tenant_id = t.tenant_id
           AND (o.due_at, o.id) > (t.due_at, t.id) AND ${isReadable('o', '$7')}${some ? ` AND ${hasRoom('o', '$8')}` : ''}
         ORDER BY o.due_at, o.id LIMIT $6
       ) r`,
@@ -228,14 +229,15 @@ export async function waitedTooLong(
   const { rows } = await client.query<Candidate>({
     name: some ? 'ns-waited-too-long-held' : 'ns-waited-too-long',
     text: `WITH RECURSIVE lane AS (
-        SELECT b.priority, b.bound_ms, (SELECT min(tenant_id::text)::uuid FROM ops.open_runs o WHERE queue = $1 AND o.priority = b.priority AND state = 'queued') AS tenant_id
+        SELECT b.priority, b.bound_ms, (SELECT o.tenant_id FROM ops.open_runs o WHERE queue = $1 AND o.priority = b.priority AND ${QUEUED}
+          ORDER BY o.tenant_id LIMIT 1) AS tenant_id
         FROM unnest($2::smallint[], $3::integer[]) AS b(priority, bound_ms)
         UNION ALL
-        SELECT l.priority, l.bound_ms, (SELECT o.tenant_id FROM ops.open_runs o WHERE queue = $1 AND o.priority = l.priority AND state = 'queued'
+        SELECT l.priority, l.bound_ms, (SELECT o.tenant_id FROM ops.open_runs o WHERE queue = $1 AND o.priority = l.priority AND ${QUEUED}
           AND o.tenant_id > l.tenant_id ORDER BY o.tenant_id LIMIT 1) FROM lane l WHERE l.tenant_id IS NOT NULL
       )
       SELECT ${CANDIDATE} FROM lane CROSS JOIN LATERAL (
-        SELECT * FROM ops.open_runs o WHERE queue = $1 AND o.priority = lane.priority AND state = 'queued' AND o.tenant_id = lane.tenant_id
+        SELECT * FROM ops.open_runs o WHERE queue = $1 AND o.priority = lane.priority AND ${QUEUED} AND o.tenant_id = lane.tenant_id
           AND o.due_at < clock_timestamp() - make_interval(secs => lane.bound_ms / 1000.0) AND ${isReadable('o', '$4')}${some ? ` AND ${hasRoom('o', '$7')}` : ''}
         ORDER BY o.due_at, o.id LIMIT $6 FOR UPDATE SKIP LOCKED
       ) r WHERE lane.tenant_id IS NOT NULL AND lane.tenant_id <> ALL ($5::uuid[]) ORDER BY r.due_at, r.id LIMIT $6`,
@@ -262,9 +264,10 @@ export async function dispatchedTooLong(
 ): Promise<string[]> {
   const { rows } = await client.query<{ dispatch_id: string }>({
     name: 'ns-dispatched-too-long',
-    text: `SELECT o.dispatch_id FROM ops.open_runs o JOIN unnest($2::smallint[], $3::integer[]) AS b(priority, bound_ms) ON b.priority = o.priority
-      WHERE o.queue = $1 AND o.dispatch_id IS NOT NULL AND o.state = 'dispatched' AND o.due_at < clock_timestamp() - make_interval(secs => b.bound_ms / 1000.0)
-        AND o.dispatch_id <> ALL ($4::uuid[]) GROUP BY o.dispatch_id ORDER BY min(o.due_at) LIMIT $5`,
+    text: `SELECT d.id AS dispatch_id FROM ops.dispatches d CROSS JOIN LATERAL (
+        SELECT min(o.due_at) AS due_at FROM ops.open_runs o JOIN unnest($2::smallint[], $3::integer[]) AS b(priority, bound_ms) ON b.priority = o.priority
+        WHERE o.id = ANY (d.runs) AND o.dispatch_id = d.id AND o.state = 'dispatched' AND o.due_at < clock_timestamp() - make_interval(secs => b.bound_ms / 1000.0)
+      ) late WHERE d.queue = $1 AND d.id <> ALL ($4::uuid[]) AND late.due_at IS NOT NULL ORDER BY late.due_at LIMIT $5`,
     values: [queue, [...bounds.keys()], [...bounds.values()], except, limit],
   });
   return rows.map((row) => row.dispatch_id);
@@ -297,8 +300,12 @@ export async function markDispatched(
     text: `WITH turn AS (
         INSERT INTO ops.queues (queue, taken, tenant_cursor) VALUES ($3, $4, coalesce($5::uuid, '00000000-0000-0000-0000-000000000000'))
         ON CONFLICT (queue) DO UPDATE SET taken = queues.taken + $4, tenant_cursor = coalesce($5::uuid, queues.tenant_cursor)
+      ), made AS (
+        INSERT INTO ops.dispatches (id, queue, job, tenant_id, runs)
+        SELECT id, $3, job, tenant_id, ($1::uuid[])[first : coalesce(lead(first) OVER (ORDER BY first) - 1, cardinality($1))]
+        FROM unnest($2::uuid[], $6::integer[], $7::text[], $8::uuid[]) AS d(id, first, job, tenant_id)
       )
-      UPDATE ops.open_runs o SET state = 'dispatched', dispatch_id = ($2::uuid[])[width_bucket(g.n, $6::bigint[])], dispatched_at = clock_timestamp()
+      UPDATE ops.open_runs o SET state = 'dispatched', dispatch_id = ($2::uuid[])[width_bucket(g.n::integer, $6::integer[])], dispatched_at = clock_timestamp()
       FROM unnest($1::uuid[]) WITH ORDINALITY AS g(id, n) WHERE o.id = ANY ($1) AND o.id = g.id AND o.state = 'queued'${skipLocked ? ` AND o.id IN (${FREE})` : ''}`,
     values: [
       dispatches.flatMap((dispatch) => dispatch.runs),
@@ -307,6 +314,8 @@ export async function markDispatched(
       dispatches.length,
       tenantCursor,
       starts,
+      dispatches.map((dispatch) => dispatch.job),
+      dispatches.map((dispatch) => dispatch.tenantId),
     ],
   });
 }

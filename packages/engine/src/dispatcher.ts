@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Broker } from './broker.ts';
 import type { Catalogue } from './catalogue.ts';
 import { createPass } from './dispatch.ts';
+import { giveBack } from './give-back.ts';
 import { createLimits } from './limits/limits.ts';
 import { createLoop, type Loop } from './loop.ts';
 import type { Tenants } from './tenants.ts';
@@ -63,10 +64,7 @@ export function createDispatcher(deps: {
         { queue, err: { message: (error as Error).message } },
         'Redis did not take the dispatches; their runs are queued again',
       );
-      await deps.ops.query(
-        `UPDATE ops.open_runs SET state = 'queued', dispatch_id = NULL, dispatched_at = NULL WHERE queue = $1 AND dispatch_id = ANY ($2) AND state = 'dispatched'`,
-        [queue, made.dispatches.map((dispatch) => dispatch.id)],
-      );
+      await giveBack(deps.ops, 'dispatches', [made.dispatches.map((dispatch) => dispatch.id)]);
       return POLL_MS;
     }
     // Runs that are left wait for room: `freed` tells.

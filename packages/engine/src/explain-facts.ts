@@ -42,7 +42,7 @@ export interface OpenFacts {
   readonly pause: PauseView | null;
   /** Live workers of its queue, and the highest version of its input that they read; null: none knows the job. */
   readonly workers: { readonly live: number; readonly version: number | null };
-  /** True while a worker's transaction holds the row. */
+  /** True while a worker's transaction holds its dispatch. */
   readonly locked: boolean;
 }
 
@@ -72,11 +72,17 @@ export async function readFacts(ops: Pool, id: string): Promise<OpenFacts | null
      WHERE (kind, key) IN (('queue', $1), ('job', $2), ('tenant', $3)) ORDER BY at LIMIT 1`,
     [facts.queue, facts.job, facts.tenantId],
   );
-  const free =
-    facts.state === 'dispatched'
-      ? await ops.query('SELECT 1 FROM ops.open_runs WHERE id = $1 FOR UPDATE SKIP LOCKED', [id])
-      : null;
-  return { ...facts, pause: pauses.rows[0] ?? null, locked: free?.rowCount === 0 };
+  const locked = facts.state === 'dispatched' && (await isExecuted(ops, id));
+  return { ...facts, pause: pauses.rows[0] ?? null, locked };
+}
+
+async function isExecuted(ops: Pool, id: string): Promise<boolean> {
+  const dispatch = 'FROM ops.dispatches WHERE id = (SELECT dispatch_id FROM ops.open_runs WHERE id = $1)';
+  const { rows } = await ops.query<{ locked: boolean }>(
+    `SELECT EXISTS (SELECT 1 ${dispatch}) AND NOT EXISTS (SELECT 1 FROM (SELECT 1 ${dispatch} FOR UPDATE SKIP LOCKED) free) AS locked`,
+    [id],
+  );
+  return rows[0]?.locked === true;
 }
 
 /** Queued runs that come before this one if tenants are left aside: more urgent ones, and older ones of its own priority. */
@@ -86,7 +92,7 @@ export async function readAhead(
 ): Promise<{ priority: number; runs: number; more: boolean }[]> {
   const { rows } = await ops.query<{ priority: number; runs: number; more: boolean }>(
     `SELECT p AS priority, least(n, $5) AS runs, n > $5 AS more FROM generate_series(1, $2::integer) p, LATERAL (
-       SELECT count(*) AS n FROM (SELECT 1 FROM ops.open_runs o WHERE o.queue = $1 AND o.priority = p AND o.state = 'queued'
+       SELECT count(*) AS n FROM (SELECT 1 FROM ops.open_runs o WHERE o.queue = $1 AND o.priority = p AND o.phase = 'queued' AND o.state = 'queued'
          AND (p < $2 OR (o.due_at, o.id) < ($3::timestamptz, $4::uuid)) LIMIT $5 + 1) ahead) counted ORDER BY p`,
     [facts.queue, facts.priority, facts.exactDueAt, facts.id, COUNTED],
   );

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { AcceptRequest } from './accept.ts';
 import type { BrokerState } from './explain.ts';
 import { explainRun } from './explain.ts';
-import { type TestEngine, testEngine } from './testing/index.ts';
+import { dispatchByHand, type TestEngine, testEngine } from './testing/index.ts';
 import { tinyRequest, tinyTask } from './testing/tiny.ts';
 
 const job = tinyRequest('idle', { handle: async (_ctx, runs) => runs.map(() => ({ ok: null })) });
@@ -128,7 +128,7 @@ test('at a limit: of its tenant, its job, its tenant’s runs of the job, or of 
   await worker();
   const { producer } = engine;
   const id = await accept();
-  await set(await accept(), `state = 'dispatched', dispatch_id = gen_random_uuid()`);
+  await dispatchByHand(engine.store.admin, [await accept()]);
   await producer.setTenantLimits(tenant, { concurrency: 1 }, 'ada');
   expect(await explain(id)).toEqual(['tenant-limit', 'Its tenant is at its limit: 1 of 1 runs are in hand.']);
   await producer.setTenantLimits(tenant, { concurrency: null }, 'ada');
@@ -157,17 +157,17 @@ test('about to start: nobody is before it, or Redis has it', async () => {
   await worker();
   const id = await accept();
   expect((await explain(id))[0]).toBe('about-to-start');
-  await set(id, `state = 'dispatched', dispatch_id = gen_random_uuid()`);
+  await dispatchByHand(engine.store.admin, [id]);
   expect((await explain(id))[0]).toBe('about-to-start');
 });
 
 test('a request run in the hands of a worker', async () => {
   const id = await accept();
-  await set(id, `state = 'dispatched', dispatch_id = gen_random_uuid()`);
+  await dispatchByHand(engine.store.admin, [id]);
   const holder = new pg.Client({ connectionString: engine.store.adminUrl });
   await holder.connect();
   await holder.query('BEGIN');
-  await holder.query('SELECT 1 FROM ops.open_runs WHERE id = $1 FOR UPDATE', [id]);
+  await holder.query('SELECT 1 FROM ops.dispatches WHERE $1 = ANY (runs) FOR UPDATE', [id]);
   expect(await explain(id)).toEqual(['running', 'A worker is executing it at this moment.']);
   await holder.end();
 });

@@ -4,7 +4,7 @@ import { findRun, listAttempts } from './query/index.ts';
 import { countCrashes, MAX_CRASHES } from './record.ts';
 import { recordCrashes } from './recover.ts';
 import { incarnationKey } from './redis-names.ts';
-import { type TestEngine, testEngine, until } from './testing/index.ts';
+import { dispatchByHand, type TestEngine, testEngine, until } from './testing/index.ts';
 import {
   addItems,
   countAsDone,
@@ -130,10 +130,8 @@ describe('a dispatch that Redis lost', () => {
     ]);
     // Another dispatch that is lost shows that recovery has looked.
     const fake = await accept('request');
-    await sql(
-      `UPDATE ops.open_runs SET state = 'dispatched', dispatch_id = gen_random_uuid(), dispatched_at = clock_timestamp() - interval '1 minute' WHERE id = $1`,
-      [fake],
-    );
+    await dispatchByHand(engine.store.admin, [fake]);
+    await sql(`UPDATE ops.open_runs SET dispatched_at = dispatched_at - interval '1 minute' WHERE id = $1`, [fake]);
     await until('recovery', async () => {
       const { rows } = await sql(
         `SELECT 1 FROM ops.open_runs WHERE id = $1 AND dispatched_at < clock_timestamp() - interval '30 seconds'`,
@@ -154,10 +152,7 @@ describe('a crash', () => {
     await gate.reached;
     const ids = await Promise.all([accept('request'), accept('request')]);
     const dispatchId = '00000000-0000-4000-8000-000000000001';
-    await sql(
-      `UPDATE ops.open_runs SET state = 'dispatched', dispatch_id = $2, dispatched_at = clock_timestamp() WHERE id = ANY ($1)`,
-      [ids, dispatchId],
-    );
+    await dispatchByHand(engine.store.admin, ids, dispatchId);
     const crashed = await countCrashes(engine.producer.pools.ops, { dispatchId, ids });
     expect(crashed.map((run) => [run.id, run.crashes]).sort()).toEqual(ids.map((id) => [id, 1]).sort());
     expect(await countCrashes(engine.producer.pools.ops, { dispatchId, ids })).toEqual([]);
@@ -195,10 +190,8 @@ describe('a crash', () => {
       )
     ).id;
     const dispatchId = '00000000-0000-4000-8000-000000000002';
-    await sql(
-      `UPDATE ops.open_runs SET state = 'dispatched', dispatch_id = $2, dispatched_at = clock_timestamp(), crashes = $3 WHERE id = $1`,
-      [id, dispatchId, MAX_CRASHES - 1],
-    );
+    await dispatchByHand(engine.store.admin, [id], dispatchId);
+    await sql('UPDATE ops.open_runs SET crashes = $2 WHERE id = $1', [id, MAX_CRASHES - 1]);
     const announced: unknown[] = [];
     const log = (await import('pino')).pino({ level: 'silent' });
     const crashed = await recordCrashes(

@@ -5,6 +5,7 @@ import { raiseAlert } from './alerts/raise-alert.ts';
 import type { Broker } from './broker.ts';
 import type { Catalogue } from './catalogue.ts';
 import { CrashLoopError, errorClass } from './errors.ts';
+import { giveBack } from './give-back.ts';
 import { createLoop, type Loop } from './loop.ts';
 import { countCrashes, type End, endRuns, type Held, MAX_CRASHES } from './record.ts';
 import { incarnationKey } from './redis-names.ts';
@@ -27,6 +28,11 @@ export interface RecoverDeps {
   readonly wake: (queues: Iterable<string>) => void;
   readonly announce: (ended: readonly (readonly [string, RunStatus])[]) => void;
 }
+
+/** Dispatches whose runs ended or went on one by one; a bundle that ended whole took its own along. */
+const FORGET_DISPATCHES = `
+DELETE FROM ops.dispatches WHERE id IN (
+  SELECT id FROM ops.dispatches d WHERE NOT EXISTS (SELECT 1 FROM ops.open_runs o WHERE o.id = ANY (d.runs) AND o.dispatch_id = d.id) FOR UPDATE SKIP LOCKED)`;
 
 type Crashed = Awaited<ReturnType<typeof countCrashes>>;
 
@@ -82,6 +88,7 @@ export function createRecovery(deps: RecoverDeps): Loop {
   return createLoop('recover', deps.log, async () => {
     await expiredLeases(deps);
     await leftParents(deps);
+    await deps.ops.query(FORGET_DISPATCHES);
     if (deps.redis.status === 'ready') {
       await emptiedRedis(deps);
       await lostDispatches(deps);
@@ -109,7 +116,7 @@ async function expiredLeases(deps: RecoverDeps): Promise<void> {
 
 /**
  * Postgres and Redis each hold the incarnation. Missing or different in Redis: it was emptied, or is another. Every dispatched run that is
- * not being executed (its row is not locked) goes back; only then is the new incarnation written, so that a crash here repeats the work.
+ * not being executed (its dispatch is not locked) goes back; only then is the new incarnation written, so that a crash here repeats the work.
  */
 export async function emptiedRedis(
   deps: Pick<RecoverDeps, 'ops' | 'redis' | 'namespace' | 'log' | 'wake'>,
@@ -123,39 +130,36 @@ export async function emptiedRedis(
     const locked = await client.query<{ incarnation: string }>('SELECT incarnation FROM ops.broker FOR UPDATE');
     // Another process was first: its new incarnation is in Postgres, and soon in Redis.
     if (locked.rows[0]?.incarnation !== known) return null;
-    const back = await client.query<{ queue: string }>(
-      `UPDATE ops.open_runs SET state = 'queued', dispatch_id = NULL, dispatched_at = NULL WHERE id IN (
-         SELECT id FROM ops.open_runs WHERE dispatch_id IS NOT NULL AND state = 'dispatched' ORDER BY id FOR UPDATE SKIP LOCKED) RETURNING queue`,
-    );
+    const back = await giveBack(client, 'all');
     const next = await client.query<{ incarnation: string }>(
       'UPDATE ops.broker SET incarnation = gen_random_uuid(), changed_at = clock_timestamp() RETURNING incarnation',
     );
-    return { incarnation: next.rows[0]?.incarnation ?? '', queues: back.rows.map((row) => row.queue) };
+    return { incarnation: next.rows[0]?.incarnation ?? '', back };
   });
   if (fresh === null) return;
   await deps.redis.set(key, fresh.incarnation);
-  if (fresh.queues.length > 0)
-    deps.log.warn({ runs: fresh.queues.length }, 'Redis was emptied: the runs that it held are queued again');
-  deps.wake(new Set(fresh.queues));
+  if (fresh.back.size > 0)
+    deps.log.warn(
+      { runs: [...fresh.back.values()].reduce((sum, n) => sum + n, 0) },
+      'Redis was emptied: the runs that it held are queued again',
+    );
+  deps.wake(fresh.back.keys());
 }
 
 /** Dispatched rows older than 15 s whose BullMQ job is gone or finished. */
 async function lostDispatches(deps: RecoverDeps): Promise<void> {
   const { rows } = await deps.ops.query<{ queue: string; dispatch_id: string }>(
-    `SELECT queue, dispatch_id FROM ops.open_runs WHERE dispatch_id IS NOT NULL AND state = 'dispatched' AND dispatched_at < clock_timestamp() - interval '${LOST_AFTER_SECONDS} seconds'
-     GROUP BY queue, dispatch_id ORDER BY min(dispatched_at) LIMIT $1`,
+    `SELECT d.queue, d.id AS dispatch_id FROM ops.dispatches d CROSS JOIN LATERAL (
+       SELECT o.dispatched_at FROM ops.open_runs o WHERE o.id = ANY (d.runs) AND o.dispatch_id = d.id AND o.state = 'dispatched' LIMIT 1) r
+     WHERE r.dispatched_at < clock_timestamp() - interval '${LOST_AFTER_SECONDS} seconds' ORDER BY r.dispatched_at LIMIT $1`,
     [LOOKED_FOR],
   );
   for (const queue of new Set(rows.map((row) => row.queue))) {
     const dispatches = rows.filter((row) => row.queue === queue).map((row) => row.dispatch_id);
     const gone = await deps.broker.gone(queue, dispatches);
     if (gone.length === 0) continue;
-    const { rowCount } = await deps.ops.query(
-      `UPDATE ops.open_runs SET state = 'queued', dispatch_id = NULL, dispatched_at = NULL WHERE id IN (
-         SELECT id FROM ops.open_runs WHERE queue = $2 AND dispatch_id = ANY ($1) AND state = 'dispatched' ORDER BY id FOR UPDATE SKIP LOCKED)`,
-      [gone, queue],
-    );
-    if (rowCount) deps.log.warn({ queue, runs: rowCount }, 'dispatches were lost: their runs are queued again');
+    const runs = (await giveBack(deps.ops, 'dispatches', [gone])).get(queue);
+    if (runs !== undefined) deps.log.warn({ queue, runs }, 'dispatches were lost: their runs are queued again');
     deps.wake([queue]);
   }
 }

@@ -153,7 +153,7 @@ const crash = (index: number): Command => ({
     const chosen = at(model.dispatches, index);
     if (chosen === undefined) return;
     const dies = inTransaction(deps.app, [tenant], async (client) => {
-      const rows = await claimShort(client, 'tiny', chosen.id);
+      const rows = await claimShort(client, chosen.id);
       await client.query('INSERT INTO tiny.effects (run_id) SELECT unnest($1::uuid[])', [rows.map((row) => row.id)]);
       throw new Error('killed');
     });

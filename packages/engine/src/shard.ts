@@ -140,7 +140,7 @@ export async function endParent(client: SqlClient, catalogue: Catalogue, parentI
 /** Parents whose last child ended where nobody looked after them: by a crash loop, or with its worker. */
 export async function parentsLeft(client: SqlClient): Promise<{ id: string; queue: string }[]> {
   const { rows } = await client.query<{ id: string; queue: string }>(
-    `SELECT id, queue FROM ops.open_runs p WHERE state = 'blocked' AND after_job IS NULL AND NOT EXISTS (SELECT 1 FROM ops.open_runs c WHERE c.parent_id = p.id)`,
+    `SELECT id, queue FROM ops.open_runs p WHERE phase = 'blocked' AND after_job IS NULL AND NOT EXISTS (SELECT 1 FROM ops.open_runs c WHERE c.parent_id = p.id)`,
   );
   return rows;
 }

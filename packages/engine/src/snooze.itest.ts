@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { SnoozeError } from './errors.ts';
 import { findRun } from './query/index.ts';
 import { unblock } from './schedule/after.ts';
-import { type TestEngine, testEngine, until } from './testing/index.ts';
+import { dispatchByHand, type TestEngine, testEngine, until } from './testing/index.ts';
 import { addItems, countAsDone, doneItems, makeTinyTables, tinyRequest, tinySweep } from './testing/tiny.ts';
 
 const asked = new Map<string, number>();
@@ -93,10 +93,7 @@ test('a person puts a waiting run off, and brings it forward', async () => {
 test('a run that waits in Redis is taken back', async () => {
   await engine.producer.pause('queue', 'tiny', 'test');
   const id = await accept({});
-  await engine.store.admin.query(
-    `UPDATE ops.open_runs SET state = 'dispatched', dispatch_id = gen_random_uuid(), dispatched_at = clock_timestamp() WHERE id = $1`,
-    [id],
-  );
+  await dispatchByHand(engine.store.admin, [id]);
   await engine.producer.snooze(id, { until: inADay() }, 'ada', null);
   expect(await run(id)).toMatchObject({ status: 'scheduled' });
   await engine.producer.resume('queue', 'tiny', 'test');

@@ -1,6 +1,7 @@
 import { inTransaction, isUuid, type Pool } from '@nightshift/db';
 import { storeErrors } from './accept.ts';
 import { InvalidInputError, MAX_SNOOZE_MS, RunStateError, UnknownRunError } from './errors.ts';
+import { untilExecuted } from './record.ts';
 
 /** Until when a run is put off: an instant, or so many ms from now by the database's clock. */
 export type SnoozeTime = { readonly until: Date } | { readonly forMs: number };
@@ -31,6 +32,7 @@ export function createSnooze(ops: Pool): Snooze {
     storeErrors(() =>
       inTransaction(ops, [], async (client) => {
         if (!isUuid(id)) throw new UnknownRunError(id);
+        await untilExecuted(client, id);
         const { rows } = await client.query<Row>(
           `WITH asked AS (SELECT coalesce($3::timestamptz, clock_timestamp() + make_interval(secs => $4::float8 / 1000)) AS until)
            SELECT state, tenant_id, after_job, asked.until, asked.until <= clock_timestamp() AS past,

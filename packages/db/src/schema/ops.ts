@@ -60,6 +60,8 @@ export const openRuns = opsSchema.table('open_runs', {
   /** 1 (CRITICAL) to 4 (LOW). */
   priority: smallint('priority').notNull(),
   state: text('state').notNull(),
+  /** The state, with `dispatched` folded into `queued`: what indexes ask for, so that marking a run changes none. */
+  phase: text('phase').notNull().generatedAlwaysAs(sql`CASE state WHEN 'dispatched' THEN 'queued' ELSE state END`),
   attempt: smallint('attempt').notNull().default(1),
   crashes: smallint('crashes').notNull().default(0),
   fence: count('fence'),
@@ -92,6 +94,15 @@ export const openRuns = opsSchema.table('open_runs', {
   actor: text('actor').notNull(),
   options: jsonb('options').notNull(),
   input: jsonb('input').notNull(),
+});
+
+/** Which runs a dispatch took. `open_runs.dispatch_id` is the truth; one that no row names is over. */
+export const dispatches = opsSchema.table('dispatches', {
+  id: uuid('id').primaryKey(),
+  queue: text('queue').notNull(),
+  job: text('job').notNull(),
+  tenantId: tenantId(),
+  runs: uuid('runs').array().notNull(),
 });
 
 /** Runs that have ended: never updated. */

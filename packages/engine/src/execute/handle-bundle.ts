@@ -6,18 +6,16 @@ import type { DefinedJob, RequestContext, RequestJob, RequestResult, RequestRun 
 import { DeadlineExceededError, PermanentError, SnoozeError } from '../errors.ts';
 import { halve, halves, UNDO_PART } from '../halve.ts';
 import { type Outcome, thrownOutcome } from '../outcome.ts';
-import type { ClaimedRun } from '../record.ts';
+import type { ClaimedShort } from '../record.ts';
 import { runInput } from '../run-input.ts';
 import { storableJson } from '../storable.ts';
 import { isPassing } from '../store-errors.ts';
 import { type ExecuteDeps, lazyDb, lend, notifyFor } from './execution.ts';
 import { orAborted, type Stopper } from './signals.ts';
 
-export type Claimed = ClaimedRun & { now: number };
-
 /** A run of the bundle with what became of this try at it. */
 export interface Attempt {
-  readonly run: ClaimedRun;
+  readonly run: ClaimedShort;
   readonly outcome: Outcome;
 }
 
@@ -52,7 +50,7 @@ export interface InHand {
 export async function handleBundle(
   deps: ExecuteDeps,
   hand: InHand,
-  rows: readonly Claimed[],
+  rows: readonly ClaimedShort[],
   tried: TriedError | null,
 ): Promise<Attempt[]> {
   const attempts: Attempt[] = [];
@@ -124,7 +122,7 @@ async function requestContext(
   deps: ExecuteDeps,
   job: DefinedJob<RequestJob>,
   client: PoolClient,
-  first: Claimed,
+  first: ClaimedShort,
   stopper: Stopper,
 ): Promise<RequestContext> {
   const tenant = await deps.tenants.byId(first.tenantId);
@@ -147,7 +145,7 @@ async function requestContext(
 }
 
 interface Readable {
-  readonly row: Claimed;
+  readonly row: ClaimedShort;
   readonly run: RequestRun<unknown>;
 }
 

@@ -8,6 +8,8 @@ import { DeadlineExceededError } from '../errors.ts';
 import { judge, type Outcome, thrownOutcome, type Verdict } from '../outcome.ts';
 import {
   type ClaimedRun,
+  type ClaimedShort,
+  claimLocked,
   claimShort,
   type End,
   endClean,
@@ -34,7 +36,7 @@ const NOTHING: ShortReport = { failedWith: null };
 const STORE_TRIES = 8;
 
 /**
- * Runs of a request job, one dispatch: claim, effects and end in one transaction; the rows' locks are the claim.
+ * Runs of a request job, one dispatch: claim, effects and end in one transaction; the lock of the dispatch is the claim.
  * Whatever is not committed here (a crash, Postgres away) leaves the rows dispatched, and recovery finds them.
  */
 export async function executeShort(deps: ExecuteDeps, dispatch: Dispatch): Promise<ShortReport> {
@@ -140,7 +142,7 @@ async function inOneTransaction(
   startedAt: number,
 ): Promise<ShortReport> {
   const written = await inTransaction(deps.app, [dispatch.tenantId], async (client, beforeCommit) => {
-    const claimed = await claimShort(client, job.queue, dispatch.id);
+    const claimed = await (known === null ? claimShort : claimLocked)(client, dispatch.id);
     const ours = claimed.filter((row) => row.inputVersion <= job.inputVersion);
     if (ours.length < claimed.length) {
       const newer = claimed.filter((row) => row.inputVersion > job.inputVersion);
@@ -169,7 +171,7 @@ async function inOneTransaction(
   return report(deps, job, dispatch, written);
 }
 
-type Written = { readonly run: ClaimedRun; readonly verdict: Verdict };
+type Written = { readonly run: ClaimedShort; readonly verdict: Verdict };
 
 async function writeVerdicts(
   deps: ExecuteDeps,
@@ -214,11 +216,15 @@ async function writeVerdicts(
     beforeCommit(
       endClean(
         client,
-        { queue: job.queue, dispatchId, job: job.name, runs: claimed, durationMs, results },
+        { dispatchId, job: job.name, runs: claimed, durationMs, results },
         { worker: deps.worker, bundleSize },
       ),
     );
-  } else if (ends.length > 0) await endRuns(client, ends, { worker: deps.worker, bundleSize });
+  } else if (ends.length > 0) {
+    const ended = await endRuns(client, ends, { worker: deps.worker, bundleSize });
+    // Somebody had a run while it was executed unlocked: what it did must not stay.
+    if (ended.size < ends.length) throw new TriedError(new Map(), false);
+  }
   if (retries.length > 0) await retryRuns(client, retries, { worker: deps.worker, durationMs });
   if (snoozed.length > 0) await snoozeRuns(client, snoozed, deps.worker);
   if (back.length > 0 && dispatchId) await releaseDispatch(client, dispatchId, back);

@@ -1,7 +1,6 @@
-import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type TestEngine, testEngine } from '../testing/index.ts';
+import { dispatchByHand, type TestEngine, testEngine } from '../testing/index.ts';
 import { tinyRequest } from '../testing/tiny.ts';
 
 const job = tinyRequest('idle', { handle: async (_ctx, runs) => runs.map(() => ({ ok: null })) });
@@ -16,10 +15,7 @@ afterAll(() => engine.close());
 /** A run as it stands once it is in Redis. */
 async function dispatched(): Promise<string> {
   const { id } = await engine.producer.accept({ job: job.name, tenant: 'one', input: {} }, 'test');
-  await engine.store.admin.query(
-    `UPDATE ops.open_runs SET state = 'dispatched', dispatch_id = $2, dispatched_at = clock_timestamp() WHERE id = $1`,
-    [id, randomUUID()],
-  );
+  await dispatchByHand(engine.store.admin, [id]);
   return id;
 }
 
@@ -39,7 +35,7 @@ test.each([
     const worker = new pg.Client({ connectionString: engine.store.adminUrl });
     await worker.connect();
     await worker.query('BEGIN');
-    await worker.query('SELECT 1 FROM ops.open_runs WHERE id = $1 FOR UPDATE', [inHand]);
+    await worker.query('SELECT 1 FROM ops.dispatches WHERE $1 = ANY (runs) FOR UPDATE', [inHand]);
     await engine.producer.pause(kind, key(), 'ada');
     expect(await stateOf(waiting)).toEqual({ state: 'queued', dispatch_id: null });
     expect(await stateOf(inHand)).toMatchObject({ state: 'dispatched' });

@@ -4,6 +4,7 @@ import type { Catalogue } from '../catalogue.ts';
 import { nearest } from '../check-declaration.ts';
 import { queuesOfJob } from '../define-job.ts';
 import { UnknownQueueError, UnknownTenantError } from '../errors.ts';
+import { giveBack } from '../give-back.ts';
 import { PASS_LOCK } from './pass-lock.ts';
 
 /** What can be paused. */
@@ -35,18 +36,6 @@ const COLUMNS = 'kind, key, paused_by AS by, reason, at';
 
 /** Everything that is paused, the oldest first. */
 export const LIST_PAUSES = `SELECT ${COLUMNS} FROM ops.pauses ORDER BY at, kind, key`;
-
-/** Dispatches that nobody executes go back: their BullMQ jobs then name a `dispatch_id` that no row has, and do nothing. */
-const TAKE_BACK: Readonly<Record<PauseKind, string>> = {
-  queue: takeBack('queue = $1'),
-  job: takeBack('job = $1'),
-  tenant: takeBack('tenant_id = $1::uuid'),
-};
-
-function takeBack(which: string): string {
-  return `UPDATE ops.open_runs SET state = 'queued', dispatch_id = NULL, dispatched_at = NULL WHERE id IN (
-    SELECT id FROM ops.open_runs WHERE dispatch_id IS NOT NULL AND state = 'dispatched' AND ${which} ORDER BY id FOR UPDATE SKIP LOCKED)`;
-}
 
 export function createPauses(deps: {
   ops: Pool;
@@ -86,8 +75,9 @@ export function createPauses(deps: {
           );
           const [pause] = made.rows;
           if (pause === undefined) return existing(client, kind, key);
-          const { rowCount } = await client.query(TAKE_BACK[kind], [key]);
-          await audit(client, kind, key, actor, 'paused', { reason: reason ?? null, takenBack: rowCount ?? 0 });
+          const back = await giveBack(client, kind, [key]);
+          const takenBack = [...back.values()].reduce((sum, n) => sum + n, 0);
+          await audit(client, kind, key, actor, 'paused', { reason: reason ?? null, takenBack });
           return pause;
         }),
       ),

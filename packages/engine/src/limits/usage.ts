@@ -23,7 +23,7 @@ export type Usage = (run: Counted) => readonly Use[];
 /** A start leaves the window when its whole second is 60 s old: so no 60 s hold more starts than allowed. */
 export const RATE_WINDOW_SECONDS = 61;
 
-const IN_HAND = 'dispatch_id IS NOT NULL';
+const IN_HAND = 'FROM ops.dispatches d JOIN ops.open_runs o ON o.id = ANY (d.runs) AND o.dispatch_id = d.id';
 
 /** Counts what is in hand and was started lately, for the limits of a queue; nothing is read that has no limit. */
 export async function readUsage(client: SqlClient, limits: QueueLimits): Promise<Usage> {
@@ -80,7 +80,7 @@ async function tenantsInHand(client: SqlClient, limits: QueueLimits): Promise<Ma
   const limited = [...limits.tenants].filter(([, own]) => own.concurrency !== undefined).map(([id]) => id);
   if (limited.length === 0) return new Map();
   const { rows } = await client.query<{ tenant_id: string; n: number }>(
-    `SELECT tenant_id, count(*) AS n FROM ops.open_runs WHERE queue = ANY ($1) AND ${IN_HAND} AND tenant_id = ANY ($2) GROUP BY tenant_id`,
+    `SELECT d.tenant_id, count(*) AS n ${IN_HAND} WHERE d.queue = ANY ($1) AND d.tenant_id = ANY ($2) GROUP BY d.tenant_id`,
     [limits.tenantQueues, limited],
   );
   return new Map(rows.map((row) => [row.tenant_id, row.n]));
@@ -101,7 +101,7 @@ async function jobsInHand(
   const pairs = new Map<string, number>();
   if (limited.size === 0) return { jobs, pairs };
   const { rows } = await client.query<{ job: string; tenant_id: string; n: number }>(
-    `SELECT job, tenant_id, count(*) AS n FROM ops.open_runs WHERE queue = $1 AND ${IN_HAND} AND job = ANY ($2) GROUP BY job, tenant_id`,
+    `SELECT d.job, d.tenant_id, count(*) AS n ${IN_HAND} WHERE d.queue = $1 AND d.job = ANY ($2) GROUP BY d.job, d.tenant_id`,
     [limits.queue, [...limited]],
   );
   for (const row of rows) {

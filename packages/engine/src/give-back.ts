@@ -1,0 +1,31 @@
+import type { SqlClient } from './define-job.ts';
+
+const WHICH = {
+  all: 'true',
+  dispatches: 'd.id = ANY ($1::uuid[])',
+  queue: 'd.queue = $1',
+  job: 'd.job = $1',
+  tenant: 'd.tenant_id = $1::uuid',
+} as const;
+
+/**
+ * Puts runs that wait in Redis back to `queued`, no attempt counted. Their BullMQ jobs then name a dispatch that no row has, and do nothing. What is
+ * being executed (its dispatch is locked) stays. Resolves to how many went back, by queue.
+ */
+export async function giveBack(
+  client: SqlClient,
+  which: keyof typeof WHICH,
+  values: readonly unknown[] = [],
+): Promise<ReadonlyMap<string, number>> {
+  const { rows } = await client.query<{ queue: string; n: number }>(
+    `WITH d AS (
+       SELECT id, runs FROM ops.dispatches d WHERE ${WHICH[which]} ORDER BY id FOR UPDATE SKIP LOCKED
+     ), back AS (
+       UPDATE ops.open_runs o SET state = 'queued', dispatch_id = NULL, dispatched_at = NULL FROM d
+       WHERE o.id = ANY (d.runs) AND o.dispatch_id = d.id AND o.state = 'dispatched' RETURNING o.queue
+     )
+     SELECT queue, count(*) AS n FROM back GROUP BY queue`,
+    [...values],
+  );
+  return new Map(rows.map((row) => [row.queue, row.n]));
+}
