@@ -27,7 +27,7 @@ function candidates(n: number, like: Partial<Candidate> = {}): Candidate[] {
     priority: 3,
     attempt: 1,
     crashes: 0,
-    dueAt: '',
+    dueUs: 0,
     timeoutMs: 1_000,
     ...like,
   }));

@@ -127,12 +127,43 @@ export interface Candidate {
   readonly priority: number;
   readonly attempt: number;
   readonly crashes: number;
-  readonly dueAt: string;
+  /** µs since 1970. */
+  readonly dueUs: number;
   readonly timeoutMs: number;
 }
 
-const CANDIDATE = `r.id, r.tenant_id AS "tenantId", r.job, r.input_version AS "inputVersion", r.priority, r.attempt, r.crashes, r.due_at::text AS "dueAt",
-  (r.options ->> 'timeoutMs')::integer AS "timeoutMs"`;
+const DUE_US = `(date_part('epoch', r.due_at) * 1000000)::bigint`;
+const TIMEOUT_MS = `(r.options ->> 'timeoutMs')::integer`;
+
+const CANDIDATE = `r.id, r.tenant_id AS "tenantId", r.job, r.input_version AS "inputVersion", r.priority, r.attempt, r.crashes, ${DUE_US} AS "dueUs",
+  ${TIMEOUT_MS} AS "timeoutMs"`;
+
+// Of a bundle's runs nearly all is alike: it comes once, and what differs in two texts. A row a run costs both sides more than finding it.
+const ALIKE = `r.job, r.input_version AS "inputVersion", r.priority, r.attempt, r.crashes, ${TIMEOUT_MS} AS "timeoutMs",
+  string_agg(r.id::text, ',') AS ids, string_agg(${DUE_US}::text, ',') AS due`;
+const ALIKE_BY = `GROUP BY r.job, r.input_version, r.priority, r.attempt, r.crashes, ${TIMEOUT_MS}`;
+
+type Alike = Omit<Candidate, 'id' | 'dueUs'> & { readonly ids: string; readonly due: string };
+
+/** Each tenant's runs again, the oldest first. */
+function eachOf(rows: readonly Alike[]): Candidate[] {
+  const found: Candidate[] = [];
+  let begin = 0;
+  for (const [n, row] of rows.entries()) {
+    const { tenantId, job, inputVersion, priority, attempt, crashes, timeoutMs } = row;
+    const due = row.due.split(',');
+    for (const [i, id] of row.ids.split(',').entries())
+      found.push({ id, tenantId, job, inputVersion, priority, attempt, crashes, dueUs: Number(due[i]), timeoutMs });
+    if (rows[n + 1]?.tenantId === tenantId) continue;
+    if (rows[n - 1]?.tenantId === tenantId) found.push(...found.splice(begin).sort(byDue));
+    begin = found.length;
+  }
+  return found;
+}
+
+function byDue(a: Candidate, b: Candidate): number {
+  return a.dueUs - b.dueUs || (a.id < b.id ? -1 : 1);
+}
 
 /** Up to `limit` queued runs of a queue, most urgent first, of each tenant its oldest first: all there are, if they are fewer. */
 export async function fewQueued(client: PoolClient, queue: string, limit: number): Promise<Candidate[]> {
@@ -146,11 +177,12 @@ export async function fewQueued(client: PoolClient, queue: string, limit: number
 
 /** Where a tenant's scan begins: behind the rows taken before, whose dead index entries an open snapshot may keep. */
 export interface Floor {
-  readonly dueAt: string;
+  /** µs since 1970. */
+  readonly dueUs: number;
   readonly id: string;
 }
 
-export const NO_FLOOR: Floor = { dueAt: '-infinity', id: '00000000-0000-0000-0000-000000000000' };
+export const NO_FLOOR: Floor = { dueUs: 0, id: '00000000-0000-0000-0000-000000000000' };
 
 /**
  * The tenants in turn and the oldest runs of the first `room` of them in one question, for a pass that knows no floors: of each tenant its
@@ -167,19 +199,21 @@ export async function oldestInTurn(
   const values = [queue, priority, turn.cursor, turn.limit, JSON.stringify(turn.readable), turn.paused];
   const more = [share.room, share.bundle];
   const [room, bundle] = some ? ['$8', '$9'] : ['$7', '$8'];
-  const { rows } = await client.query<Candidate & { tenants: number }>({
+  const { rows } = await client.query<Alike & { tenants: number }>({
     name: some ? 'ns-oldest-in-turn-held' : 'ns-oldest-in-turn',
     text: `${some ? TURN_HELD : TURN}
-      SELECT ${CANDIDATE}, t.tenants FROM (
+      SELECT t.tenant_id AS "tenantId", t.tenants, alike.* FROM (
         SELECT tenant_id, count(*) OVER ()::integer AS tenants, least(count(*) OVER (), ${room}::integer) AS sharing FROM turn LIMIT ${room}::integer
       ) t CROSS JOIN LATERAL (
-        SELECT * FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND ${QUEUED} AND o.tenant_id = t.tenant_id
-          AND ${isReadable('o', '$5')}${some ? ` AND ${hasRoom('o', '$7')}` : ''}
-        ORDER BY o.due_at, o.id LIMIT ((${room}::integer + t.sharing - 1) / t.sharing) * ${bundle}::integer
-      ) r`,
+        SELECT ${ALIKE} FROM (
+          SELECT * FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND ${QUEUED} AND o.tenant_id = t.tenant_id
+            AND ${isReadable('o', '$5')}${some ? ` AND ${hasRoom('o', '$7')}` : ''}
+          ORDER BY o.due_at, o.id LIMIT ((${room}::integer + t.sharing - 1) / t.sharing) * ${bundle}::integer
+        ) r ${ALIKE_BY}
+      ) alike`,
     values: some ? [...values, turn.held, ...more] : [...values, ...more],
   });
-  return { found: rows, tenants: rows[0]?.tenants ?? 0 };
+  return { found: eachOf(rows), tenants: rows[0]?.tenants ?? 0 };
 }
 
 /** The oldest runs of each tenant, at most `each` of one. */
@@ -194,25 +228,28 @@ export async function oldestOf(
   held: readonly string[],
 ): Promise<Candidate[]> {
   const some = held.length > 0;
-  const { rows } = await client.query<Candidate>({
+  const { rows } = await client.query<Alike>({
     name: some ? 'ns-oldest-of-held' : 'ns-oldest-of',
-    text: `SELECT ${CANDIDATE} FROM unnest($3::uuid[], $4::timestamptz[], $5::uuid[]) AS t(tenant_id, due_at, id) CROSS JOIN LATERAL (
-        SELECT * FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND ${QUEUED} AND o.tenant_id = t.tenant_id
-          AND (o.due_at, o.id) > (t.due_at, t.id) AND ${isReadable('o', '$7')}${some ? ` AND ${hasRoom('o', '$8')}` : ''}
-        ORDER BY o.due_at, o.id LIMIT $6
-      ) r`,
+    text: `SELECT t.tenant_id AS "tenantId", alike.* FROM unnest($3::uuid[], $4::float8[], $5::uuid[]) AS t(tenant_id, due_us, id) CROSS JOIN LATERAL (
+        SELECT ${ALIKE} FROM (
+          SELECT * FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND ${QUEUED} AND o.tenant_id = t.tenant_id
+            AND (o.due_at, o.id) > (timestamptz 'epoch' + t.due_us * interval '1 microsecond', t.id) AND ${isReadable('o', '$7')}
+            ${some ? `AND ${hasRoom('o', '$8')}` : ''}
+          ORDER BY o.due_at, o.id LIMIT $6
+        ) r ${ALIKE_BY}
+      ) alike`,
     values: [
       queue,
       priority,
       tenants,
-      floors.map((f) => f.dueAt),
+      floors.map((f) => f.dueUs),
       floors.map((f) => f.id),
       each,
       JSON.stringify(readable),
       ...(some ? [held] : []),
     ],
   });
-  return rows;
+  return eachOf(rows);
 }
 
 /** Runs that have waited past their priority's bound, longest first, over all tenants. */
@@ -308,7 +345,8 @@ export async function markDispatched(
       UPDATE ops.open_runs o SET state = 'dispatched', dispatch_id = ($2::uuid[])[width_bucket(g.n::integer, $6::integer[])], dispatched_at = clock_timestamp()
       FROM unnest($1::uuid[]) WITH ORDINALITY AS g(id, n) WHERE o.id = ANY ($1) AND o.id = g.id AND o.state = 'queued'${skipLocked ? ` AND o.id IN (${FREE})` : ''}`,
     values: [
-      dispatches.flatMap((dispatch) => dispatch.runs),
+      // As text: pg quotes an array's elements one by one.
+      `{${dispatches.map((dispatch) => dispatch.runs.join(',')).join(',')}}`,
       dispatches.map((dispatch) => dispatch.id),
       queue,
       dispatches.length,

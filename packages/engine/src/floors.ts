@@ -35,7 +35,7 @@ export function createFloors() {
         const until = floors.get(at)?.until ?? 0;
         if (run !== null) latest.set(`${queue} ${priority}`, now + FLOOR_MS);
         if (run === null) floors.delete(at);
-        else floors.set(at, { floor: { dueAt: run.dueAt, id: run.id }, until: until > now ? until : now + FLOOR_MS });
+        else floors.set(at, { floor: { dueUs: run.dueUs, id: run.id }, until: until > now ? until : now + FLOOR_MS });
       }
       if (floors.size > 10_000) floors.clear();
     },
