@@ -2,7 +2,7 @@ import { inTransaction, type Pool, type PoolClient } from '@nightshift/db';
 import type { FieldCrypto } from '@nightshift/db/crypto';
 import type { Catalogue } from './catalogue.ts';
 import { sealRun, sealRuns } from './crypto/sealed-input.ts';
-import type { RunOptions } from './define-job.ts';
+import type { DefinedJob, RunOptions } from './define-job.ts';
 import { IdempotencyConflictError, StoreUnavailableError } from './errors.ts';
 import { insertRuns } from './insert-runs.ts';
 import type { JobSettings } from './job-settings.ts';
@@ -148,28 +148,32 @@ export function createAccept(deps: AcceptDeps) {
 
   /** Prepares many; what their jobs and tenants have in common is looked up once. */
   async function prepareAll(requests: readonly AcceptRequest[], actor: string): Promise<readonly NewRun[]> {
-    const shared = new Map<string, Promise<{ tenantId: string; options: RunOptions }>>();
+    const shared = new Map<DefinedJob, Map<string | null, { tenantId: string; options: RunOptions }>>();
     const runs: NewRun[] = [];
     for (const request of requests) {
       const job = deps.catalogue.get(request.job);
       checkOfOneTenant(job, request.tenant, request.input);
-      const key = `${job.name} ${request.tenant ?? ''}`;
-      let found = shared.get(key);
+      let ofJob = shared.get(job);
+      if (ofJob === undefined) {
+        ofJob = new Map();
+        shared.set(job, ofJob);
+      }
+      let found = ofJob.get(request.tenant);
       if (found === undefined) {
-        found = storeErrors(async () => {
+        found = await storeErrors(async () => {
           const { id: tenantId } = await deps.tenants.resolve(job, request.tenant);
           return { tenantId, options: await deps.settings.effective(job, tenantId, {}) };
         });
-        shared.set(key, found);
+        ofJob.set(request.tenant, found);
       }
-      const { tenantId, options } = await found;
+      const { tenantId, options } = found;
       const { input, priority, dueAt, idempotency } = request;
       runs.push(
         newRun({
           job,
           tenantId,
           actor,
-          options: { ...options, ...request.options },
+          options: request.options === undefined ? options : { ...options, ...request.options },
           input,
           priority,
           dueAt,
@@ -208,19 +212,18 @@ export function createAccept(deps: AcceptDeps) {
       const runs = await prepareAll(requests, actor);
       const accepted = await storeErrors(() =>
         inTransaction(deps.ops, [], async (client) => {
-          const made = new Map<string, NewRun['state']>();
-          for (let i = 0; i < runs.length; i += MANY_A_STATEMENT) {
-            for (const [id, state] of await insertRuns(client, runs.slice(i, i + MANY_A_STATEMENT)))
-              made.set(id, state);
-          }
           const all: Accepted[] = [];
-          for (const run of runs) {
-            const status = made.get(run.id);
-            all.push(
-              status === undefined
-                ? await insertOrJoin(client, run)
-                : { id: run.id, status, joined: false, tenantId: run.tenantId },
-            );
+          for (let i = 0; i < runs.length; i += MANY_A_STATEMENT) {
+            const some = runs.slice(i, i + MANY_A_STATEMENT);
+            const made = await insertRuns(client, some);
+            for (const run of some) {
+              const status = made.get(run.id);
+              all.push(
+                status === undefined
+                  ? await insertOrJoin(client, run)
+                  : { id: run.id, status, joined: false, tenantId: run.tenantId },
+              );
+            }
           }
           return all;
         }),

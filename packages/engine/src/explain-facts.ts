@@ -56,7 +56,8 @@ SELECT clock_timestamp() AS now, o.id, o.tenant_id AS "tenantId", o.job, o.queue
   (SELECT count(*) FROM ops.open_runs c WHERE c.parent_id = o.id) AS shards,
   (SELECT a.error_class FROM ops.attempts a WHERE a.run_id = o.id AND a.attempt = o.attempt - 1 ORDER BY a.seq DESC LIMIT 1) AS "lastError",
   (SELECT CASE WHEN (l.details ->> 'until')::timestamptz >= coalesce(o.snoozed_until, o.due_at) THEN l.actor END
-     FROM ops.audit_log l WHERE l.run_id = o.id AND l.action IN ('run.snoozed', 'run.retry_scheduled') ORDER BY l.seq DESC LIMIT 1) AS "snoozedBy",
+     FROM ops.audit_log l WHERE l.run_id = o.id AND l.action NOT IN ('run.accepted', 'run.ended') AND l.action IN ('run.snoozed', 'run.retry_scheduled')
+     ORDER BY l.seq DESC LIMIT 1) AS "snoozedBy",
   (SELECT jsonb_build_object('id', u.id, 'status', u.status) FROM ops.run_view u
      WHERE u.tenant_id = o.tenant_id AND u.job = o.after_job AND u.tick_date = o.tick_date ORDER BY u.id DESC LIMIT 1) AS upstream,
   (SELECT jsonb_build_object('live', count(*), 'version', max((w.jobs ->> o.job)::integer)) FROM ops.workers w WHERE ${LIVE}) AS workers

@@ -14,10 +14,10 @@ WITH made AS (
     p.options - 'shard', $6::jsonb
   FROM ops.open_runs p WHERE p.id = $1
   ON CONFLICT (tenant_id, unique_key) WHERE unique_key IS NOT NULL DO NOTHING
-  RETURNING id, tenant_id, job, actor
+  RETURNING id, tenant_id, job, actor, accepted_at
 )
-INSERT INTO ops.audit_log (tenant_id, actor, action, run_id, details)
-SELECT tenant_id, actor, 'run.accepted', id, jsonb_build_object('job', job) FROM made`;
+INSERT INTO ops.audit_log (at, tenant_id, actor, action, run_id, details)
+SELECT accepted_at, tenant_id, actor, 'run.accepted', id, jsonb_build_object('job', job) FROM made`;
 
 /**
  * Inserts another run of the job in the transaction in hand, for what this run leaves over. A dry run asks for none.

@@ -5,6 +5,7 @@ import type { NewRun } from './new-run.ts';
 const COLUMNS = `id, tenant_id, job, input_version, queue, priority, state, due_at, unique_key, trigger_id, retry_of, replay_of, after_job,
   blocked_until, tick_date, actor, options, input`;
 
+// The audit row bears the run's `accepted_at`: by it and the tenant it is found, in no index by run.
 // A run whose idempotency key is taken, or whose tenant has an open run of the same unique key, is left out: the caller looks up which.
 const INSERT = `
 WITH given AS (
@@ -17,29 +18,29 @@ WITH given AS (
   SELECT principal, tenant_id, key, body_sha256, id FROM given WHERE key IS NOT NULL
   ON CONFLICT DO NOTHING RETURNING run_id
 ), made AS (
-  INSERT INTO ops.open_runs (${COLUMNS})
+  INSERT INTO ops.open_runs (${COLUMNS}, accepted_at)
   SELECT id, tenant_id, job, input_version, queue, priority,
-    CASE WHEN state = 'queued' AND due_at > clock_timestamp() THEN 'scheduled' ELSE state END, coalesce(due_at, clock_timestamp()), unique_key, trigger_id, retry_of,
-    replay_of, after_job, blocked_until, tick_date, actor, options, input
+    CASE WHEN state = 'queued' AND due_at > clock_timestamp() THEN 'scheduled' ELSE state END, coalesce(due_at, statement_timestamp()), unique_key, trigger_id, retry_of,
+    replay_of, after_job, blocked_until, tick_date, actor, options, input, statement_timestamp()
   FROM given WHERE key IS NULL OR id IN (SELECT run_id FROM keys)
   ON CONFLICT (tenant_id, unique_key) WHERE unique_key IS NOT NULL DO NOTHING
-  RETURNING id, tenant_id, actor, job, state
+  RETURNING id, tenant_id, actor, job, state, accepted_at
 ), audited AS (
-  INSERT INTO ops.audit_log (tenant_id, actor, action, run_id, details)
-  SELECT tenant_id, actor, 'run.accepted', id, jsonb_build_object('job', job) FROM made
+  INSERT INTO ops.audit_log (at, tenant_id, actor, action, run_id, details)
+  SELECT accepted_at, tenant_id, actor, 'run.accepted', id, jsonb_build_object('job', job) FROM made
 )
 SELECT id, state FROM made`;
 
 const PLAIN = `
 WITH made AS (
-  INSERT INTO ops.open_runs (id, tenant_id, job, input_version, queue, priority, state, due_at, actor, options, input)
-  SELECT g.id, g.tenant_id, $3, $4::smallint, $5, g.priority, 'queued', clock_timestamp(), $6, $7::jsonb, g.input
+  INSERT INTO ops.open_runs (id, tenant_id, job, input_version, queue, priority, state, due_at, accepted_at, actor, options, input)
+  SELECT g.id, g.tenant_id, $3, $4::smallint, $5, g.priority, 'queued', statement_timestamp(), statement_timestamp(), $6, $7::jsonb, g.input
   FROM ROWS FROM (unnest(string_to_array($1, ',')::uuid[]), unnest(string_to_array($2, ',')::uuid[]), unnest($8::smallint[]), jsonb_array_elements($9::jsonb))
     AS g(id, tenant_id, priority, input)
   RETURNING id, tenant_id
 ), audited AS (
-  INSERT INTO ops.audit_log (tenant_id, actor, action, run_id, details)
-  SELECT tenant_id, $6, 'run.accepted', id, $10::jsonb FROM made
+  INSERT INTO ops.audit_log (at, tenant_id, actor, action, run_id, details)
+  SELECT statement_timestamp(), tenant_id, $6, 'run.accepted', id, $10::jsonb FROM made
 )
 SELECT count(*) FROM made`;
 
@@ -62,11 +63,12 @@ function isPlain(run: NewRun, first: NewRun): boolean {
   );
 }
 
-async function insertPlain(
-  client: SqlClient,
-  runs: readonly NewRun[],
-  first: NewRun,
-): Promise<Map<string, NewRun['state']>> {
+/** State of each run that was inserted, by id. */
+export type Inserted = Pick<ReadonlyMap<string, NewRun['state']>, 'get' | 'has'>;
+
+const ALL_QUEUED: Inserted = { get: () => 'queued', has: () => true };
+
+async function insertPlain(client: SqlClient, runs: readonly NewRun[], first: NewRun): Promise<Inserted> {
   await namedQuery(client, 'ns-insert-plain', PLAIN, [
     runs.map((r) => r.id).join(','),
     runs.map((r) => r.tenantId).join(','),
@@ -79,11 +81,11 @@ async function insertPlain(
     `[${runs.map((r) => r.input).join(',')}]`,
     JSON.stringify({ job: first.job }),
   ]);
-  return new Map(runs.map((run) => [run.id, 'queued']));
+  return ALL_QUEUED;
 }
 
 /** Inserts runs and their audit rows in one statement. Resolves to id → state of those that were inserted. */
-export async function insertRuns(client: SqlClient, runs: readonly NewRun[]): Promise<Map<string, NewRun['state']>> {
+export async function insertRuns(client: SqlClient, runs: readonly NewRun[]): Promise<Inserted> {
   for (const run of runs)
     if (run.personal.length > 0) throw new Error(`personal input of '${run.job}' is not encrypted yet`);
   const [first] = runs;

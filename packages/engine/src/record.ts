@@ -22,6 +22,7 @@ export interface End extends Held {
   readonly durationMs: number | null;
 }
 
+// The audit row bears the run's `ended_at`: by it and the tenant it is found, in no index by run.
 const END = `
 WITH given AS (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::text[], $5::jsonb[], $6::text[], $7::text[], $8::integer[])
@@ -29,8 +30,8 @@ WITH given AS (
 ), ended AS (
   DELETE FROM ops.open_runs o USING given g
   WHERE o.id = ANY ($1::uuid[]) AND o.id = g.id AND o.dispatch_id IS NOT DISTINCT FROM g.dispatch_id AND o.fence = g.fence
-  RETURNING o.*, g.outcome, g.result, g.error_class, g.error_message, clock_timestamp() AS ended_at,
-    coalesce(g.duration_ms, extract(epoch FROM clock_timestamp() - o.started_at) * 1000)::integer AS duration_ms
+  RETURNING o.*, g.outcome, g.result, g.error_class, g.error_message, statement_timestamp() AS ended_at,
+    coalesce(g.duration_ms, extract(epoch FROM statement_timestamp() - o.started_at) * 1000)::integer AS duration_ms
 ), history AS (
   INSERT INTO ops.runs (id, tenant_id, job, input_version, queue, priority, outcome, attempts, crashes, due_at, accepted_at, started_at,
     ended_at, duration_ms, bundle_size, worker, expected, processed, changed, failed_items, error_class, error_message, trigger_id,
@@ -44,8 +45,8 @@ WITH given AS (
   INSERT INTO ops.run_payloads (run_id, tenant_id, input, result)
   SELECT id, tenant_id, input, result FROM ended WHERE input <> '{}' OR result IS NOT NULL
 ), audited AS (
-  INSERT INTO ops.audit_log (tenant_id, actor, action, run_id, details)
-  SELECT tenant_id, coalesce(CASE WHEN outcome = 'cancelled' THEN cancel_actor END, 'worker:' || coalesce($9, worker), 'platform'),
+  INSERT INTO ops.audit_log (at, tenant_id, actor, action, run_id, details)
+  SELECT ended_at, tenant_id, coalesce(CASE WHEN outcome = 'cancelled' THEN cancel_actor END, 'worker:' || coalesce($9, worker), 'platform'),
     'run.ended', id, jsonb_build_object('job', job, 'outcome', outcome) FROM ended
 )
 SELECT id, outcome, CASE WHEN options ->> 'dryRun' = 'true' THEN NULL ELSE replay_of END AS replay_of,
@@ -103,7 +104,7 @@ WITH over AS (
 ), ended AS (
   DELETE FROM ops.open_runs o USING over WHERE o.id = ANY (over.runs) AND o.dispatch_id = over.id
   RETURNING o.id, o.tenant_id, o.job, o.input_version, o.queue, o.priority, o.attempt, o.crashes, o.due_at, o.accepted_at, o.started_at, o.trigger_id,
-    o.parent_id, o.retry_of, o.replay_of, o.stale_inputs, o.tick_date, o.actor, o.options, o.input, clock_timestamp() AS ended_at
+    o.parent_id, o.retry_of, o.replay_of, o.stale_inputs, o.tick_date, o.actor, o.options, o.input, statement_timestamp() AS ended_at
 ), history AS (
   INSERT INTO ops.runs (id, tenant_id, job, input_version, queue, priority, outcome, attempts, crashes, due_at, accepted_at, started_at,
     ended_at, duration_ms, bundle_size, worker, trigger_id, parent_id, retry_of, replay_of, stale_inputs, tick_date, actor, options)
@@ -115,8 +116,8 @@ WITH over AS (
   INSERT INTO ops.run_payloads (run_id, tenant_id, input, result)
   SELECT id, tenant_id, input, $6::jsonb -> id::text FROM ended WHERE input <> '{}' OR $6::jsonb ? id::text
 ), audited AS (
-  INSERT INTO ops.audit_log (tenant_id, actor, action, run_id, details)
-  SELECT tenant_id, 'worker:' || $3, 'run.ended', id, $5::jsonb FROM ended
+  INSERT INTO ops.audit_log (at, tenant_id, actor, action, run_id, details)
+  SELECT ended_at, tenant_id, 'worker:' || $3, 'run.ended', id, $5::jsonb FROM ended
 )
 SELECT 1 / (count(*) = $7::integer)::integer FROM ended`;
 

@@ -113,7 +113,7 @@ export function createRetryMany(deps: {
           if (started.has(run.id)) return { id, retryId: run.id, refused: null };
           return { id, retryId: null, refused: 'an open run of the same job does its work' };
         });
-        const count = started === null ? fresh.length : started.size;
+        const count = started === null ? fresh.length : fresh.filter((run) => started.has(run.id)).length;
         if (!dryRun) await auditRetry(client, filter, actor, tenantId, count);
         return { count, dryRun, runs, more };
       }),

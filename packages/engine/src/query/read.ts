@@ -88,6 +88,11 @@ export class Conditions {
     return this;
   }
 
+  /** Placeholders for values that stand elsewhere in the statement. */
+  bind<const Values extends readonly unknown[]>(...values: Values): { [I in keyof Values]: string } {
+    return values.map((value) => `$${this.values.push(value)}`) as { [I in keyof Values]: string };
+  }
+
   get where(): string {
     return this.terms.length === 0 ? '' : `WHERE ${this.terms.join(' AND ')}`;
   }

@@ -1,5 +1,6 @@
 import type { PoolClient } from '@nightshift/db';
 import type { DefinedJob } from '../define-job.ts';
+import type { Inserted } from '../insert-runs.ts';
 import type { NewRun } from '../new-run.ts';
 import type { ScheduleRow } from './fire.ts';
 import type { PlannedTick } from './plan-ticks.ts';
@@ -20,7 +21,7 @@ export interface TickRecord {
 }
 
 /** A tick none of whose runs could start, because each tenant's earlier run is still open, did not fire. */
-export function afterOverlap(fired: Fired, made: ReadonlyMap<string, unknown>): TickRecord {
+export function afterOverlap(fired: Fired, made: Inserted): TickRecord {
   const { schedule, triggerId } = fired;
   const started = fired.runs.filter((run) => made.has(run.id)).length;
   const skipped = fired.runs.length - started;
@@ -31,11 +32,7 @@ export function afterOverlap(fired: Fired, made: ReadonlyMap<string, unknown>): 
   return { schedule, triggerId: null, tick: { ...fired.tick, state: 'skipped', reason } };
 }
 
-export async function insertTriggers(
-  client: PoolClient,
-  fired: readonly Fired[],
-  made: ReadonlyMap<string, unknown>,
-): Promise<void> {
+export async function insertTriggers(client: PoolClient, fired: readonly Fired[], made: Inserted): Promise<void> {
   const started = fired.filter((f) => f.runs.length === 0 || f.runs.some((run) => made.has(run.id)));
   if (started.length === 0) return;
   await client.query(
