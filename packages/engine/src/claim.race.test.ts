@@ -137,6 +137,34 @@ describe('a short run', () => {
     expect(await effectsOf(later.run)).toBe(0);
   });
 
+  it('that somebody takes out of its dispatch meanwhile leaves no effect; the others of the bundle end', async () => {
+    gate = createGate();
+    const [first, other] = [await dispatched(), await dispatched()];
+    await dispatchByHand(engine.store.admin, [first.run, other.run], first.id);
+    const executed = executeShort(deps, { ...first, runs: [first.run, other.run] });
+    await gate.reached;
+    // Nobody of ours does so without the dispatch's lock: the rows themselves are not locked.
+    await engine.store.admin.query(
+      `UPDATE ops.open_runs SET state = 'queued', dispatch_id = NULL, dispatched_at = NULL WHERE id = $1`,
+      [other.run],
+    );
+    gate.open();
+    await executed;
+    expect(await find(first.run)).toMatchObject({ status: 'completed', attempts: 1 });
+    expect(await find(other.run)).toMatchObject({ status: 'queued', attempts: 1 });
+    expect(await effectsOf(first.run)).toBe(1);
+    expect(await effectsOf(other.run)).toBe(0);
+  });
+
+  it('of a dispatch whose runs are not alike is claimed all the same', async () => {
+    const [first, tried] = [await dispatched(), await dispatched()];
+    await engine.store.admin.query('UPDATE ops.open_runs SET attempt = 3 WHERE id = $1', [tried.run]);
+    await dispatchByHand(engine.store.admin, [first.run, tried.run], first.id);
+    await executeShort(deps, { ...first, runs: [first.run, tried.run] });
+    expect(await find(first.run)).toMatchObject({ status: 'completed', attempts: 1 });
+    expect(await find(tried.run)).toMatchObject({ status: 'completed', attempts: 3 });
+  });
+
   it('that executes ends before it can be cancelled', async () => {
     gate = createGate();
     const dispatch = await dispatched();

@@ -343,7 +343,7 @@ export async function markDispatched(
         FROM unnest($2::uuid[], $6::integer[], $7::text[], $8::uuid[]) AS d(id, first, job, tenant_id)
       )
       UPDATE ops.open_runs o SET state = 'dispatched', dispatch_id = ($2::uuid[])[width_bucket(g.n::integer, $6::integer[])], dispatched_at = clock_timestamp()
-      FROM unnest($1::uuid[]) WITH ORDINALITY AS g(id, n) WHERE o.id = ANY ($1) AND o.id = g.id AND o.state = 'queued'${skipLocked ? ` AND o.id IN (${FREE})` : ''}`,
+      FROM unnest($1::uuid[]) WITH ORDINALITY AS g(id, n) WHERE o.id = g.id AND o.state = 'queued'${skipLocked ? ` AND o.id IN (${FREE})` : ''}`,
     values: [
       // As text: pg quotes an array's elements one by one.
       `{${dispatches.map((dispatch) => dispatch.runs.join(',')).join(',')}}`,

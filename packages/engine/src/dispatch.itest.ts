@@ -102,7 +102,57 @@ async function pause(kind: 'queue' | 'job' | 'tenant', key: string): Promise<() 
   return () => store.admin.query('DELETE FROM ops.pauses WHERE kind = $1 AND key = $2', [kind, key]);
 }
 
+/** What Postgres did to `ops.open_runs` while `work` used the one connection that it is given. */
+async function counted(
+  work: (one: Pool) => Promise<unknown>,
+): Promise<Record<'rows_read' | 'updates' | 'within_page', number>> {
+  const one = createPool({ url: store.databaseUrl, role: 'ns_ops', max: 1, name: 'test' });
+  const look = async () => {
+    const { rows } = await store.admin.query(
+      `SELECT seq_tup_read AS rows_read, n_tup_upd AS updates, n_tup_hot_upd AS within_page FROM pg_stat_user_tables WHERE relid = 'ops.open_runs'::regclass`,
+    );
+    return rows[0];
+  };
+  const before = await look();
+  try {
+    await work(one);
+    await one.query('SELECT pg_stat_force_next_flush()');
+    await one.query('SELECT 1');
+  } finally {
+    await one.end();
+  }
+  const after = await look();
+  return {
+    rows_read: after.rows_read - before.rows_read,
+    updates: after.updates - before.updates,
+    within_page: after.within_page - before.within_page,
+  };
+}
+
 describe('a pass', () => {
+  it('marks what it takes without a new entry in any index', async () => {
+    await worker(4);
+    await add({ n: 300 });
+    const made = await counted((one) =>
+      createPass({ ops: one, kindOf: () => 'short', msPerRun: () => undefined })(queue),
+    );
+    expect(made).toMatchObject({ updates: 300, within_page: 300 });
+  });
+
+  it('whose statements were planned while nothing waited does not read the whole backlog later', async () => {
+    await worker(4);
+    const made = await counted(async (one) => {
+      const pass = createPass({ ops: one, kindOf: () => 'short', msPerRun: () => undefined });
+      for (let i = 0; i < 8; i++) {
+        await add();
+        expect((await pass(queue))?.dispatches).toHaveLength(1);
+      }
+      for (let i = 0; i < 10; i++) await add({ n: 1_000 });
+      expect((await pass(queue))?.dispatches.flatMap((dispatch) => dispatch.runs)).toHaveLength(16 * 200 - 8 * 200);
+    });
+    expect(made.rows_read).toBeLessThan(1_000);
+  });
+
   it('takes runs singly while there are idle slots, the oldest first', async () => {
     await worker(3);
     const tenant = randomUUID();

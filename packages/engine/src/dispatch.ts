@@ -24,7 +24,7 @@ import { sqlState } from './store-errors.ts';
 
 /** Dispatches of one priority that Redis may hold, a live slot: enough that no slot waits for the next pass. */
 const WINDOW_PER_SLOT = 4;
-/** Dispatches that a pass makes at most: what it has found starts, and others get their turn, before it looks for more. */
+/** Dispatches that a pass makes at most, or one a slot if that is more: what it has found starts, and others get their turn, before it looks for more. */
 const PASS_BUNDLES = 16;
 /** Of every ten dispatches, one is of the longest-waiting past their bound (SPEC 2); runs would be counted by whole bundles, and miss the tens. */
 const OUT_OF_TURN = 10;
@@ -89,6 +89,7 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
     const window = Math.max(1, long ? state.slots : state.slots * WINDOW_PER_SLOT);
     const late = await outOfTurn(client, queue, state, budget, window);
     const bundles = [...late.bundles];
+    const most = Math.max(PASS_BUNDLES, state.slots);
     budget.spend(bundles.flat());
     // Runs that would only wait in Redis for a slot go together instead: a dispatch costs as much for one as for many.
     const idle = state.slots - Object.values(state.inHand).reduce((sum, n) => sum + n, 0);
@@ -98,7 +99,7 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
     let cursor: string | null = null;
     for (const priority of state.waiting) {
       const free = window - (state.inHand[priority] ?? 0) - (priority === state.waiting[0] ? late.bundles.length : 0);
-      const room = Math.min(free, PASS_BUNDLES - bundles.length);
+      const room = Math.min(free, most - bundles.length);
       cut ||= room < free;
       if (room <= 0) {
         more = true;
@@ -184,7 +185,12 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
       // Sent together: one round trip. The state is read after the lock, since a connection answers in order. Who was not given the lock
       // the last time asks for it alone: four processes that all read the state of one queue would do little else.
       // A dispatch that a crash of Postgres takes back is no loss: its runs are queued again, and its BullMQ job finds nothing to claim.
-      beforeCommit(client.query(`SET LOCAL synchronous_commit = off; SET LOCAL lock_timeout = ${LOCKED_MS}`));
+      // Plans are made once a connection, perhaps while hardly anything waits: then reading the whole table looks cheap, and is not under a backlog.
+      beforeCommit(
+        client.query(
+          `SET LOCAL synchronous_commit = off; SET LOCAL lock_timeout = ${LOCKED_MS}; SET LOCAL enable_seqscan = off`,
+        ),
+      );
       const turn = isOurTurn(client, queue);
       const early = behind.has(queue) ? null : readQueueState(client, queue);
       early?.catch(() => undefined);

@@ -1,5 +1,7 @@
 import { Redis } from 'ioredis';
+import { v7 } from 'uuid';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { newId } from './id.ts';
 import { findRun, listAttempts } from './query/index.ts';
 import { countCrashes, MAX_CRASHES } from './record.ts';
 import { recordCrashes } from './recover.ts';
@@ -143,6 +145,24 @@ describe('a dispatch that Redis lost', () => {
     gate.open();
     expect((await engine.producer.waitFor([id, waiting, fake], { timeoutMs: 40_000 })).size).toBe(3);
     expect(await effects([id, waiting, fake])).toBe(3);
+  });
+});
+
+describe('the table of dispatches', () => {
+  it('forgets those that no run names any more, once they are old', async () => {
+    const add = async (id: string) =>
+      sql(`INSERT INTO ops.dispatches (id, queue, job, tenant_id, runs) VALUES ($1, 'tiny', 'tiny.request', $2, $3)`, [
+        id,
+        tenant,
+        [newId()],
+      ]);
+    const [old, young] = [v7({ msecs: Date.now() - 3_600_000 }), newId()];
+    await add(young);
+    await add(old);
+    const left = async () =>
+      (await sql('SELECT id FROM ops.dispatches WHERE id = ANY ($1)', [[old, young]])).rows.map((row) => row.id);
+    await until('the old one to go', async () => !(await left()).includes(old));
+    expect(await left()).toEqual([young]);
   });
 });
 

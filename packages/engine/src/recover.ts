@@ -29,10 +29,14 @@ export interface RecoverDeps {
   readonly announce: (ended: readonly (readonly [string, RunStatus])[]) => void;
 }
 
-/** Dispatches whose runs ended or went on one by one; a bundle that ended whole took its own along. */
+/**
+ * Dispatches whose runs ended or went on one by one; a bundle that ended whole took its own along. Their ids tell their age. A sub-select that finds one
+ * row cannot be planned as a join, which would read every open run.
+ */
 const FORGET_DISPATCHES = `
 DELETE FROM ops.dispatches WHERE id IN (
-  SELECT id FROM ops.dispatches d WHERE NOT EXISTS (SELECT 1 FROM ops.open_runs o WHERE o.id = ANY (d.runs) AND o.dispatch_id = d.id) FOR UPDATE SKIP LOCKED)`;
+  SELECT id FROM ops.dispatches d WHERE id < ops.uuid7_floor(clock_timestamp() - interval '${LOST_AFTER_SECONDS} seconds')
+    AND (SELECT true FROM ops.open_runs o WHERE o.id = ANY (d.runs) AND o.dispatch_id = d.id LIMIT 1) IS NULL FOR UPDATE SKIP LOCKED)`;
 
 type Crashed = Awaited<ReturnType<typeof countCrashes>>;
 

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
 import { type DefinedJob, defineJob } from '../define-job.ts';
+import { newId } from '../id.ts';
 import { type TestEngine, testEngine } from '../testing/index.ts';
 import {
   findRun,
@@ -50,6 +51,33 @@ beforeAll(async () => {
   await engine.producer.waitFor([ids.mine[0] ?? '', ids.theirs[0] ?? ''], { timeoutMs: 20_000 });
 });
 afterAll(() => engine.close());
+
+test('the audit rows of a run whose record was dropped are found all the same', async () => {
+  const gone = newId();
+  await engine.store.admin.query(
+    `INSERT INTO ops.audit_log (tenant_id, actor, action, run_id) VALUES ($1, 'ada', 'run.accepted', $2), ($1, 'worker:w', 'run.ended', $2), ($1, 'ada', 'run.snoozed', $2)`,
+    [mine, gone],
+  );
+  const { items } = await listAudit(engine.producer.pools, { tenantId: mine, runId: gone, limit: 10 });
+  expect(items.map((event) => event.action).sort()).toEqual(['run.accepted', 'run.ended', 'run.snoozed']);
+  expect((await listAudit(engine.producer.pools, { tenantId: theirs, runId: gone, limit: 10 })).items).toEqual([]);
+});
+
+test('the two audit rows that every run has are found by its times, page by page', async () => {
+  const [id = ''] = ids.mine;
+  const { pools } = engine.producer;
+  const first = await listRunAudit(pools, id, mine, { limit: 1 });
+  expect(first.items.map((event) => event.action)).toEqual(['run.accepted']);
+  const second = await listRunAudit(pools, id, mine, { limit: 1, cursor: first.nextCursor ?? '' });
+  expect(second.items.map((event) => event.action)).toEqual(['run.ended']);
+  expect(second.nextCursor).toBeNull();
+  const { rows } = await engine.store.admin.query(
+    `SELECT count(*)::integer AS n FROM ops.audit_log a JOIN ops.run_view v ON v.id = a.run_id
+     WHERE v.id = $1 AND a.at = CASE a.action WHEN 'run.accepted' THEN v.accepted_at ELSE v.ended_at END`,
+    [id],
+  );
+  expect(rows[0].n).toBe(2);
+});
 
 test('the database itself keeps one tenant from another’s runs, open and ended, whatever is asked', async () => {
   const { pools } = engine.producer;
