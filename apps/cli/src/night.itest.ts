@@ -168,9 +168,8 @@ test('runs that a run of the night asks for under its trigger are waited for and
       if (following === '') {
         following = randomUUID();
         await ctx.client.query(
-          `INSERT INTO ops.open_runs SELECT (jsonb_populate_record(o, jsonb_build_object('id', $2::text, 'unique_key', NULL, 'state', 'queued',
-             'dispatch_id', NULL, 'dispatched_at', NULL, 'lease_until', NULL, 'worker', NULL, 'started_at', NULL, 'attempt_started_at', NULL,
-             'cursor', NULL, 'expected', NULL))).* FROM ops.open_runs o WHERE id = $1`,
+          `INSERT INTO ops.open_runs (id, tenant_id, job, input_version, queue, priority, state, trigger_id, tick_date, actor, options, input)
+           SELECT $2, tenant_id, job, input_version, queue, priority, 'queued', trigger_id, tick_date, actor, options, input FROM ops.open_runs WHERE id = $1`,
           [ctx.runId, following],
         );
       }

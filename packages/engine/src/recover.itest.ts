@@ -97,6 +97,19 @@ describe('an emptied Redis', () => {
     expect(await effects(ids)).toBe(301);
     expect(new Set(await states(ids))).toEqual(new Set(['completed']));
   });
+
+  it('takes back what a backup left without its dispatch', async () => {
+    const id = await accept('request', { hold: true });
+    await gate.reached;
+    const restored = await accept('request');
+    await dispatchByHand(engine.store.admin, [restored]);
+    await sql('DELETE FROM ops.dispatches WHERE $1 = ANY (runs)', [restored]);
+    await emptyRedis();
+    await until('the restored run to be queued', async () => (await find(restored)).status !== 'dispatched');
+    gate.open();
+    expect((await engine.producer.waitFor([id, restored], { timeoutMs: 40_000 })).size).toBe(2);
+    expect(await effects([id, restored])).toBe(2);
+  });
 });
 
 describe('a dispatch that Redis lost', () => {

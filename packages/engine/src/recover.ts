@@ -5,7 +5,7 @@ import { raiseAlert } from './alerts/raise-alert.ts';
 import type { Broker } from './broker.ts';
 import type { Catalogue } from './catalogue.ts';
 import { CrashLoopError, errorClass } from './errors.ts';
-import { giveBack } from './give-back.ts';
+import { giveAllBack, giveBack } from './give-back.ts';
 import { createLoop, type Loop } from './loop.ts';
 import { countCrashes, type End, endRuns, type Held, MAX_CRASHES } from './record.ts';
 import { incarnationKey } from './redis-names.ts';
@@ -134,7 +134,7 @@ export async function emptiedRedis(
     const locked = await client.query<{ incarnation: string }>('SELECT incarnation FROM ops.broker FOR UPDATE');
     // Another process was first: its new incarnation is in Postgres, and soon in Redis.
     if (locked.rows[0]?.incarnation !== known) return null;
-    const back = await giveBack(client, 'all');
+    const back = await giveAllBack(client);
     const next = await client.query<{ incarnation: string }>(
       'UPDATE ops.broker SET incarnation = gen_random_uuid(), changed_at = clock_timestamp() RETURNING incarnation',
     );
