@@ -102,10 +102,13 @@ describe('an emptied Redis', () => {
     const id = await accept('request', { hold: true });
     await gate.reached;
     const restored = await accept('request');
-    await dispatchByHand(engine.store.admin, [restored]);
+    const unknown = await dispatchByHand(engine.store.admin, [restored]);
     await sql('DELETE FROM ops.dispatches WHERE $1 = ANY (runs)', [restored]);
     await emptyRedis();
-    await until('the restored run to be queued', async () => (await find(restored)).status !== 'dispatched');
+    await until('the restored run to be taken back', async () => {
+      const { rows } = await sql('SELECT 1 FROM ops.open_runs WHERE id = $1 AND dispatch_id = $2', [restored, unknown]);
+      return rows.length === 0;
+    });
     gate.open();
     expect((await engine.producer.waitFor([id, restored], { timeoutMs: 40_000 })).size).toBe(2);
     expect(await effects([id, restored])).toBe(2);
