@@ -316,6 +316,23 @@ export interface NewDispatch extends Dispatch {
 }
 
 const FREE = `SELECT id FROM ops.open_runs WHERE id = ANY ($1) AND state = 'queued' FOR UPDATE SKIP LOCKED`;
+const HAND_ON = `turn AS (
+    INSERT INTO ops.queues (queue, taken, tenant_cursor) VALUES ($3, $4, coalesce($5::uuid, '00000000-0000-0000-0000-000000000000'))
+    ON CONFLICT (queue) DO UPDATE SET taken = queues.taken + $4, tenant_cursor = coalesce($5::uuid, queues.tenant_cursor)
+  )`;
+
+const MARK_ONE = `WITH ${HAND_ON}, made AS (
+    INSERT INTO ops.dispatches (id, queue, job, tenant_id, runs) VALUES ($2, $3, $6, $7, $1)
+  )
+  UPDATE ops.open_runs SET state = 'dispatched', dispatch_id = $2, dispatched_at = clock_timestamp() WHERE id = ANY ($1) AND state = 'queued'`;
+
+const MARK_MANY = `WITH ${HAND_ON}, made AS (
+    INSERT INTO ops.dispatches (id, queue, job, tenant_id, runs)
+    SELECT id, $3, job, tenant_id, ($1::uuid[])[first : coalesce(lead(first) OVER (ORDER BY first) - 1, cardinality($1))]
+    FROM unnest($2::uuid[], $6::integer[], $7::text[], $8::uuid[]) AS d(id, first, job, tenant_id)
+  )
+  UPDATE ops.open_runs o SET state = 'dispatched', dispatch_id = ($2::uuid[])[width_bucket(g.n::integer, $6::integer[])], dispatched_at = clock_timestamp()
+  FROM unnest($1::uuid[]) WITH ORDINALITY AS g(id, n) WHERE o.id = g.id AND o.state = 'queued'`;
 
 /** Marks the runs as dispatched and hands the turn on. `skipLocked`: but for those that somebody has locked. */
 export async function markDispatched(
@@ -325,6 +342,15 @@ export async function markDispatched(
   tenantCursor: string | null,
   skipLocked: boolean,
 ): Promise<void> {
+  // As text: pg quotes an array's elements one by one.
+  const runs = `{${dispatches.map((dispatch) => dispatch.runs.join(',')).join(',')}}`;
+  const [one] = dispatches;
+  if (dispatches.length === 1 && one !== undefined && !skipLocked) {
+    // The idle platform's way: nothing to cut up, nothing to join.
+    const values = [runs, one.id, queue, 1, tenantCursor, one.job, one.tenantId];
+    await client.query({ name: 'ns-mark-one', text: MARK_ONE, values });
+    return;
+  }
   // Where each dispatch's runs begin in the list of all, so that its id is sent once.
   let next = 1;
   const starts = dispatches.map((dispatch) => {
@@ -333,20 +359,10 @@ export async function markDispatched(
     return start;
   });
   await client.query({
-    name: skipLocked ? 'ns-mark-dispatched-free' : 'ns-mark-dispatched',
-    text: `WITH turn AS (
-        INSERT INTO ops.queues (queue, taken, tenant_cursor) VALUES ($3, $4, coalesce($5::uuid, '00000000-0000-0000-0000-000000000000'))
-        ON CONFLICT (queue) DO UPDATE SET taken = queues.taken + $4, tenant_cursor = coalesce($5::uuid, queues.tenant_cursor)
-      ), made AS (
-        INSERT INTO ops.dispatches (id, queue, job, tenant_id, runs)
-        SELECT id, $3, job, tenant_id, ($1::uuid[])[first : coalesce(lead(first) OVER (ORDER BY first) - 1, cardinality($1))]
-        FROM unnest($2::uuid[], $6::integer[], $7::text[], $8::uuid[]) AS d(id, first, job, tenant_id)
-      )
-      UPDATE ops.open_runs o SET state = 'dispatched', dispatch_id = ($2::uuid[])[width_bucket(g.n::integer, $6::integer[])], dispatched_at = clock_timestamp()
-      FROM unnest($1::uuid[]) WITH ORDINALITY AS g(id, n) WHERE o.id = g.id AND o.state = 'queued'${skipLocked ? ` AND o.id IN (${FREE})` : ''}`,
+    name: skipLocked ? 'ns-mark-free' : 'ns-mark-many',
+    text: skipLocked ? `${MARK_MANY} AND o.id IN (${FREE})` : MARK_MANY,
     values: [
-      // As text: pg quotes an array's elements one by one.
-      `{${dispatches.map((dispatch) => dispatch.runs.join(',')).join(',')}}`,
+      runs,
       dispatches.map((dispatch) => dispatch.id),
       queue,
       dispatches.length,

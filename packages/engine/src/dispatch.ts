@@ -186,9 +186,10 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
       // the last time asks for it alone: four processes that all read the state of one queue would do little else.
       // A dispatch that a crash of Postgres takes back is no loss: its runs are queued again, and its BullMQ job finds nothing to claim.
       // Plans are made once a connection, perhaps while hardly anything waits: then reading the whole table looks cheap, and is not under a backlog.
+      // Without jit: what is forbidden counts as so dear that older servers would compile the plan.
       beforeCommit(
         client.query(
-          `SET LOCAL synchronous_commit = off; SET LOCAL lock_timeout = ${LOCKED_MS}; SET LOCAL enable_seqscan = off`,
+          `SET LOCAL synchronous_commit = off; SET LOCAL lock_timeout = ${LOCKED_MS}; SET LOCAL enable_seqscan = off; SET LOCAL jit = off`,
         ),
       );
       const turn = isOurTurn(client, queue);
