@@ -22,7 +22,7 @@ export async function holdRow(
   await store.admin.query(
     `CREATE OR REPLACE FUNCTION ${schema}.hold() RETURNS trigger LANGUAGE plpgsql AS $$
        BEGIN PERFORM pg_advisory_xact_lock_shared(${KEY}); RETURN coalesce(NEW, OLD); END $$;
-     CREATE TRIGGER hold BEFORE ${event} ON ${table} FOR EACH ROW WHEN (${when}) EXECUTE FUNCTION ${schema}.hold()`,
+     CREATE OR REPLACE TRIGGER hold BEFORE ${event} ON ${table} FOR EACH ROW WHEN (${when}) EXECUTE FUNCTION ${schema}.hold()`,
   );
   return {
     waiting: () =>
@@ -34,8 +34,8 @@ export async function holdRow(
       }),
     async letGo() {
       await holder.query('SELECT pg_advisory_unlock_all()');
+      // The trigger stays, and waits for nobody: dropping it would lock the table against the very batch that was let go.
       holder.release();
-      await store.admin.query(`DROP TRIGGER hold ON ${table}`);
     },
   };
 }
