@@ -3,23 +3,14 @@ import { createPool, inTransaction, type Pool } from '@nightshift/db';
 import { pino } from 'pino';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createCatalogue } from './catalogue.ts';
+import { claimLong, claimShort, renewLease } from './claim.ts';
 import { processCrypto } from './crypto/job-crypto.ts';
 import { DEFAULT_OPTIONS } from './define-job.ts';
 import { RunStateError } from './errors.ts';
 import type { Dispatch, ExecuteDeps } from './execute/execution.ts';
 import { executeShort } from './execute/short.ts';
 import { findRun } from './query/index.ts';
-import {
-  checkpoint,
-  claimLong,
-  claimShort,
-  countCrashes,
-  endRuns,
-  releaseDispatch,
-  releaseLong,
-  renewLease,
-  retryRuns,
-} from './record.ts';
+import { checkpoint, countCrashes, endRuns, releaseDispatch, releaseLong, retryRuns } from './record.ts';
 import { createTenants } from './tenants.ts';
 import { dispatchByHand, type TestEngine, testEngine, until } from './testing/index.ts';
 import { createGate, type Gate, makeTinyTables, tinyRequest } from './testing/tiny.ts';

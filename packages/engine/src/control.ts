@@ -2,12 +2,13 @@ import { inTransaction, isUuid, type Pool, type PoolClient } from '@nightshift/d
 import type { FieldCrypto } from '@nightshift/db/crypto';
 import { type Accepted, insertOrJoin, storeErrors } from './accept.ts';
 import type { Catalogue } from './catalogue.ts';
+import { untilExecuted } from './claim.ts';
 import { openForRetry, sealRun } from './crypto/sealed-input.ts';
 import { type DefinedJob, jobForInput, type RunOptions } from './define-job.ts';
 import { RunStateError, UnknownRunError } from './errors.ts';
 import { type NewRun, newRun } from './new-run.ts';
 import { priorityName } from './priority.ts';
-import { endRuns, untilExecuted } from './record.ts';
+import { endRuns } from './record.ts';
 import { isEnded, type RunStatus } from './run-status.ts';
 import { endParent } from './shard.ts';
 

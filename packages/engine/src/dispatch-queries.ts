@@ -145,7 +145,7 @@ const ALIKE_BY = `GROUP BY r.job, r.input_version, r.priority, r.attempt, r.cras
 
 type Alike = Omit<Candidate, 'id' | 'dueUs'> & { readonly ids: string; readonly due: string };
 
-/** Each tenant's runs again, the oldest first. */
+/** Each tenant's runs again, the oldest first: a group keeps no order that could be relied on, and there may be several of a tenant. */
 function eachOf(rows: readonly Alike[]): Candidate[] {
   const found: Candidate[] = [];
   let begin = 0;
@@ -155,7 +155,7 @@ function eachOf(rows: readonly Alike[]): Candidate[] {
     for (const [i, id] of row.ids.split(',').entries())
       found.push({ id, tenantId, job, inputVersion, priority, attempt, crashes, dueUs: Number(due[i]), timeoutMs });
     if (rows[n + 1]?.tenantId === tenantId) continue;
-    if (rows[n - 1]?.tenantId === tenantId) found.push(...found.splice(begin).sort(byDue));
+    found.push(...found.splice(begin).sort(byDue));
     begin = found.length;
   }
   return found;

@@ -48,6 +48,7 @@ export interface OpenFacts {
 
 const LIVE = `NOT w.stopping AND w.slots ? o.queue AND w.heartbeat_at > clock_timestamp() - interval '${WORKER_SILENCE_SECONDS} seconds'`;
 
+// The audit rows' first condition is that of the index by run.
 const FACTS = `
 SELECT clock_timestamp() AS now, o.id, o.tenant_id AS "tenantId", o.job, o.queue, o.priority, o.input_version AS "inputVersion", o.state, o.attempt,
   o.due_at AS "dueAt", o.due_at::text AS "exactDueAt", o.snoozed_until AS "snoozedUntil", o.worker, o.attempt_started_at AS "attemptStartedAt",

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { FieldCrypto } from '@nightshift/db/crypto';
+import type { LongRun } from './claim.ts';
 import { sealRun } from './crypto/sealed-input.ts';
 import type { DefinedJob, FollowUpRequest, SqlClient } from './define-job.ts';
 import { newRun } from './new-run.ts';
-import type { LongRun } from './record.ts';
 
 // Same job, trigger, date, priority and options as the run that asks. Its unique key names that run and the request, so that a batch that is
 // done again (halved, or by another worker) asks for the same run and not for a second one.

@@ -1,10 +1,10 @@
-import type { RunOptions, SqlClient } from './define-job.ts';
+import { type ClaimedRun, LEASE_SECONDS } from './claim.ts';
+import type { SqlClient } from './define-job.ts';
 import { namedQuery } from './named-query.ts';
 import type { RunOutcome } from './run-status.ts';
-import type { Shard } from './shard.ts';
 
-// The only writer of run state after accept. Every statement names what it leaves: `dispatch_id` and `fence`. A row that no longer has
-// them belongs to somebody else; it is left out of the answer, and the caller stops.
+// What becomes of a run after accept, but for its claim (claim.ts) and what goes back unexecuted (give-back.ts). Every statement names what it
+// leaves: `dispatch_id` and `fence`. A row that no longer has them belongs to somebody else; it is left out of the answer, and the caller stops.
 
 /** Names the run as this worker holds it. */
 export interface Held {
@@ -231,14 +231,6 @@ export async function snoozeRuns(client: SqlClient, snoozed: readonly Snoozed[],
   return rows.length;
 }
 
-/** Waits for whoever executes the run's dispatch, and keeps others from it until the transaction ends: to be called before a run in hand is changed. */
-export async function untilExecuted(client: SqlClient, id: string): Promise<void> {
-  await client.query(
-    'SELECT 1 FROM ops.dispatches WHERE id = (SELECT dispatch_id FROM ops.open_runs WHERE id = $1) FOR UPDATE',
-    [id],
-  );
-}
-
 /** Back to `queued`, no attempt counted: a stopping worker, a job or version that this worker does not know, a lost dispatch. */
 export async function releaseDispatch(client: SqlClient, dispatchId: string, ids: readonly string[]): Promise<number> {
   const rows = await namedQuery(
@@ -249,139 +241,6 @@ export async function releaseDispatch(client: SqlClient, dispatchId: string, ids
     [ids, dispatchId],
   );
   return rows.length;
-}
-
-/** A row of `ops.open_runs` as a worker holds it. */
-export interface ClaimedRun extends Held {
-  readonly tenantId: string;
-  readonly job: string;
-  readonly inputVersion: number;
-  readonly priority: number;
-  readonly attempt: number;
-  readonly crashes: number;
-  readonly options: RunOptions & { readonly shard?: Shard };
-  readonly input: unknown;
-  readonly triggerId: string | null;
-  readonly replayOf: string | null;
-  readonly parentId: string | null;
-}
-
-export interface LongRun extends ClaimedRun {
-  readonly startedAt: Date;
-  readonly cursor: string | null;
-  readonly expected: number | null;
-  readonly processed: number;
-  readonly changed: number;
-  readonly failedItems: number;
-  readonly tally: Readonly<Record<string, number>>;
-  readonly staleInputs: boolean;
-  readonly tickDate: string | null;
-}
-
-const CLAIMED = `id, dispatch_id AS "dispatchId", fence, tenant_id AS "tenantId", job, input_version AS "inputVersion", priority, attempt, crashes,
-  options, input, trigger_id AS "triggerId", replay_of AS "replayOf", parent_id AS "parentId"`;
-
-/** Rows of a dispatch, unlocked: for what happens before the claim. */
-export function readDispatch(client: SqlClient, dispatchId: string, ids: readonly string[]): Promise<ClaimedRun[]> {
-  return namedQuery(
-    client,
-    'ns-read-dispatch',
-    `SELECT ${CLAIMED} FROM ops.open_runs WHERE id = ANY ($1) AND dispatch_id = $2 AND state = 'dispatched' ORDER BY id`,
-    [ids, dispatchId],
-  );
-}
-
-// The value is in a sub-select to be hidden from the planner, which would else plan each claim anew for it.
-const HELD_BY_DISPATCH = `FROM (SELECT id, runs FROM ops.dispatches WHERE id = (SELECT $1::uuid) FOR UPDATE) d JOIN ops.open_runs o ON o.id = ANY (d.runs)
-  WHERE o.dispatch_id = d.id AND o.state = 'dispatched' AND o.due_at <= clock_timestamp()`;
-const NOW_MS = '(extract(epoch FROM statement_timestamp()) * 1000)::float8';
-
-/** What of a short run's row its execution needs; `now` is the database's clock at the claim, ms. */
-export type ClaimedShort = Pick<
-  ClaimedRun,
-  'id' | 'dispatchId' | 'fence' | 'tenantId' | 'inputVersion' | 'priority' | 'attempt' | 'input'
-> & { readonly now: number };
-
-/**
- * Short runs: the lock of their dispatch's row is the claim and lasts until the transaction ends. Whoever does not mind that lock (a cancel, a
- * snooze) may change a run meanwhile: then fewer rows end than were claimed, and the transaction is made again, with `claimLocked`.
- */
-export async function claimShort(client: SqlClient, dispatchId: string): Promise<readonly ClaimedShort[]> {
-  // One row: what the runs of a bundle have in common once, the rest in two texts. 200 rows of nine columns cost both sides more than the work.
-  const [all] = await namedQuery<{
-    ids: string | null;
-    inputs: string;
-    fence: number;
-    tenantId: string;
-    inputVersion: number;
-    priority: number;
-    attempt: number;
-    alike: boolean;
-    now: number;
-  }>(
-    client,
-    'ns-claim-short',
-    `SELECT string_agg(o.id::text, ',' ORDER BY o.id) AS ids, '[' || string_agg(o.input::text, ',' ORDER BY o.id) || ']' AS inputs,
-       max(o.fence) AS fence, (array_agg(o.tenant_id))[1] AS "tenantId", max(o.input_version) AS "inputVersion", max(o.priority) AS priority, max(o.attempt) AS attempt,
-       (min(o.fence), min(o.input_version), min(o.priority), min(o.attempt)) = (max(o.fence), max(o.input_version), max(o.priority), max(o.attempt)) AS alike,
-       ${NOW_MS} AS now ${HELD_BY_DISPATCH}`,
-    [dispatchId],
-  );
-  if (all === undefined || all.ids === null) return [];
-  if (!all.alike) return claimLocked(client, dispatchId);
-  const inputs: unknown[] = JSON.parse(all.inputs);
-  const { fence, tenantId, inputVersion, priority, attempt, now } = all;
-  // Written out: objects that a spread makes are ten times as slow.
-  return all.ids.split(',').map((id, i) => {
-    return { id, dispatchId, fence, tenantId, inputVersion, priority, attempt, input: inputs[i], now };
-  });
-}
-
-/** The same with each run's row locked; in id order, so that two bundles cannot deadlock. */
-export function claimLocked(client: SqlClient, dispatchId: string): Promise<ClaimedShort[]> {
-  return namedQuery(
-    client,
-    'ns-claim-locked',
-    `SELECT o.id, o.dispatch_id AS "dispatchId", o.fence, o.tenant_id AS "tenantId", o.input_version AS "inputVersion", o.priority, o.attempt, o.input,
-       ${NOW_MS} AS now ${HELD_BY_DISPATCH} ORDER BY o.id FOR UPDATE OF o`,
-    [dispatchId],
-  );
-}
-
-/** Lease of a long run, s; renewed by a timer and by each batch. */
-export const LEASE_SECONDS = 15;
-
-/** Long runs: the claim is a committed `running` with a fence of its own. Null: somebody else has it. */
-export async function claimLong(
-  client: SqlClient,
-  dispatchId: string,
-  id: string,
-  worker: string,
-): Promise<LongRun | null> {
-  const rows = await namedQuery<LongRun>(
-    client,
-    'ns-claim-long',
-    `UPDATE ops.open_runs SET state = 'running', fence = fence + 1, lease_until = clock_timestamp() + interval '${LEASE_SECONDS} seconds', worker = $3,
-       started_at = coalesce(started_at, clock_timestamp()), attempt_started_at = clock_timestamp()
-     WHERE id = $1 AND dispatch_id = $2 AND state = 'dispatched' AND due_at <= clock_timestamp()
-     RETURNING ${CLAIMED}, started_at AS "startedAt", cursor, expected, processed, changed, failed_items AS "failedItems",
-       coalesce(tally, '{}') AS tally, stale_inputs AS "staleInputs",
-       coalesce(tick_date::text, options -> 'shard' ->> 'tickDate') AS "tickDate"`,
-    [id, dispatchId, worker],
-  );
-  return rows[0] ?? null;
-}
-
-/** Renews the lease. Null: the run is somebody else's now. */
-export async function renewLease(client: SqlClient, held: Held): Promise<{ cancelRequested: boolean } | null> {
-  const rows = await namedQuery<{ cancelRequested: boolean }>(
-    client,
-    'ns-renew-lease',
-    `UPDATE ops.open_runs SET lease_until = clock_timestamp() + interval '${LEASE_SECONDS} seconds'
-     WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING cancel_requested_at IS NOT NULL AS "cancelRequested"`,
-    [held.id, held.fence],
-  );
-  return rows[0] ?? null;
 }
 
 export interface Progress {

@@ -1,10 +1,11 @@
 import { inTransaction, type PoolClient } from '@nightshift/db';
 import type { Catalogue } from './catalogue.ts';
+import type { LongRun } from './claim.ts';
 import { type DefinedJob, longForm, type RunOptions, type SqlClient, type SweepJob } from './define-job.ts';
 import { LostClaimError } from './errors.ts';
 import { lend } from './execute/execution.ts';
 import { newId } from './id.ts';
-import { endRuns, type LongRun } from './record.ts';
+import { endRuns } from './record.ts';
 import type { RunOutcome } from './run-status.ts';
 import { sweepSummary } from './sweep-summary.ts';
 import type { LongAttempt } from './task.ts';

@@ -1,5 +1,6 @@
 import { inSnapshot, inTransaction, type PoolClient } from '@nightshift/db';
 import { type JobAlerts, jobAlerts } from './alerts/job-alerts.ts';
+import { type LongRun, renewLease } from './claim.ts';
 import { jobCrypto } from './crypto/job-crypto.ts';
 import type { PersonalValues } from './crypto/sealed-input.ts';
 import type { DefinedJob, FollowUpRequest, TaskContext, TaskJob, TenantRef } from './define-job.ts';
@@ -7,7 +8,6 @@ import { LostClaimError, PermanentError } from './errors.ts';
 import { type ExecuteDeps, lazyDb, lend, notifyFor, SILENCE_GRACE_MS } from './execute/execution.ts';
 import { orAborted, type Stopper } from './execute/signals.ts';
 import { insertFollowUp } from './follow-up.ts';
-import { type LongRun, renewLease } from './record.ts';
 
 export interface LongAttempt {
   readonly deps: ExecuteDeps;

@@ -285,7 +285,7 @@ export const auditLog = opsSchema.table(
     action: text('action').notNull(),
     runId: uuid('run_id'),
     details: jsonb('details'),
-    /** SHA-256 of the row's bytes; which and in what order stands in migration 0005. */
+    /** SHA-256 of the row's bytes; which and in what order stands in migration 0005. Computed when it is read, from Postgres 18 on (0014). */
     rowHash: bytea('row_hash').generatedAlwaysAs(sql.raw(AUDIT_ROW_HASH)),
   },
   (table) => [primaryKey({ columns: [table.at, table.seq] })],

@@ -1,12 +1,12 @@
 import type { PoolClient } from '@nightshift/db';
 import { jobAlerts } from '../alerts/job-alerts.ts';
+import type { ClaimedShort } from '../claim.ts';
 import { jobCrypto } from '../crypto/job-crypto.ts';
 import { isSealed, openInput, type PersonalValues } from '../crypto/sealed-input.ts';
 import type { DefinedJob, RequestContext, RequestJob, RequestResult, RequestRun } from '../define-job.ts';
 import { DeadlineExceededError, PermanentError, SnoozeError } from '../errors.ts';
 import { halve, halves, UNDO_PART } from '../halve.ts';
 import { type Outcome, thrownOutcome } from '../outcome.ts';
-import type { ClaimedShort } from '../record.ts';
 import { runInput } from '../run-input.ts';
 import { storableJson } from '../storable.ts';
 import { isPassing } from '../store-errors.ts';

@@ -1,20 +1,12 @@
 import { inTransaction } from '@nightshift/db';
+import { claimLong, type LongRun, renewLease } from '../claim.ts';
 import { maskedVerdict } from '../crypto/masked-message.ts';
 import { openInput, type PersonalValues } from '../crypto/sealed-input.ts';
 import { sealResults } from '../crypto/sealed-result.ts';
 import { type DefinedJob, longForm, type SweepJob, type TaskJob } from '../define-job.ts';
 import { DeadlineExceededError, LostClaimError, PermanentError } from '../errors.ts';
 import { judge, type Outcome, thrownOutcome, type Verdict } from '../outcome.ts';
-import {
-  claimLong,
-  endRuns,
-  type LongRun,
-  releaseDispatch,
-  releaseLong,
-  renewLease,
-  retryRuns,
-  snoozeRuns,
-} from '../record.ts';
+import { endRuns, releaseDispatch, releaseLong, retryRuns, snoozeRuns } from '../record.ts';
 import { runInput } from '../run-input.ts';
 import type { RunOutcome } from '../run-status.ts';
 import { endParent } from '../shard.ts';

@@ -1,4 +1,5 @@
 import { type BeforeCommit, inTransaction, type PoolClient } from '@nightshift/db';
+import { type ClaimedRun, type ClaimedShort, claimLocked, claimShort, readDispatch } from '../claim.ts';
 import { jobCrypto } from '../crypto/job-crypto.ts';
 import { maskedVerdict } from '../crypto/masked-message.ts';
 import { openInput, type PersonalValues } from '../crypto/sealed-input.ts';
@@ -7,15 +8,10 @@ import type { DefinedJob, RequestJob, RequestRun } from '../define-job.ts';
 import { DeadlineExceededError } from '../errors.ts';
 import { judge, type Outcome, thrownOutcome, type Verdict } from '../outcome.ts';
 import {
-  type ClaimedRun,
-  type ClaimedShort,
-  claimLocked,
-  claimShort,
   type End,
   endClean,
   endRuns,
   type Retry,
-  readDispatch,
   releaseDispatch,
   retryRuns,
   type Snoozed,
