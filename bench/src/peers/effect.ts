@@ -22,7 +22,8 @@ export function createEffect(databaseUrl: string, max: number): Effect {
       pool.query({
         name: 'bench-update-many',
         text: `UPDATE bench.rows AS r SET n = n + g.times, touched_at = now()
-          FROM (SELECT id, count(*)::integer AS times FROM unnest($1::integer[]) AS id GROUP BY id ORDER BY id) AS g WHERE r.id = g.id`,
+          FROM (SELECT id, count(*)::integer AS times FROM unnest($1::integer[]) AS id GROUP BY id ORDER BY id) AS g
+          WHERE r.id = ANY ($1) AND r.id = g.id`,
         values: [ids],
       }),
     close: () => pool.end(),

@@ -9,8 +9,8 @@ import { type DstRule, nextInstant } from './schedule/cron.ts';
 export interface DispatchData {
   readonly runs: readonly string[];
   readonly job: string;
-  readonly tenantId: string;
-  /** Slug. */
+  readonly tenantIds: readonly string[];
+  /** Slug; of several tenants theirs, with commas. */
   readonly tenant: string;
   readonly priority: number;
   readonly timeoutMs?: number;
@@ -96,8 +96,8 @@ export function createBroker(deps: { redis: Redis; namespace: string }) {
         const data: DispatchData = {
           runs: dispatch.runs,
           job: dispatch.job,
-          tenantId: dispatch.tenantId,
-          tenant: tenants.get(dispatch.tenantId)?.slug ?? '',
+          tenantIds: dispatch.tenantIds,
+          tenant: dispatch.tenantIds.map((id) => tenants.get(id)?.slug ?? '').join(', '),
           priority: dispatch.priority,
           timeoutMs: dispatch.timeoutMs,
         };

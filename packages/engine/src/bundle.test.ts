@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { bundleSize, MAX_BUNDLE, makeBundles } from './bundle.ts';
+import { bundleSize, dispatchSize, MAX_BUNDLE, MAX_DISPATCH, MAX_TENANTS, makeBundles, packBundles } from './bundle.ts';
 import type { Candidate } from './dispatch-queries.ts';
 
 describe('bundleSize', () => {
@@ -72,5 +72,53 @@ describe('makeBundles', () => {
   it('makes no more bundles than there is room for', () => {
     expect(makeBundles(candidates(50), 3, () => 2)).toHaveLength(3);
     expect(makeBundles(candidates(50), 0, () => 2)).toHaveLength(0);
+  });
+});
+
+describe('dispatchSize', () => {
+  it.each([
+    [1_000_000, 1, 0.1, MAX_DISPATCH],
+    [16, 8, 0.1, 2],
+    [8, 8, 0.1, 1],
+    [1_000_000, 1, 1, 250],
+    [1_000_000, 1, 300, 0],
+    [1_000_000, 0, 0, MAX_DISPATCH],
+    [1_000_000, 1, undefined, 0],
+  ])('of a backlog of %i over %i slots, %s ms a run, is %i', (backlog, spread, ms, size) => {
+    expect(dispatchSize(backlog, spread, ms)).toBe(size);
+  });
+});
+
+describe('packBundles', () => {
+  const names = (packs: Candidate[][]) => packs.map((runs) => [...new Set(runs.map((run) => run.tenantId))].join(' '));
+  const of = (tenantId: string, n: number, like: Partial<Candidate> = {}) => candidates(n, { tenantId, ...like });
+
+  it('puts bundles of several tenants together, in their order, one of each', () => {
+    const bundles = [of('a', 3), of('b', 3), of('c', 3), of('a', 3), of('b', 3)];
+    const packs = packBundles(bundles, 10, () => 9);
+    expect(names(packs)).toEqual(['a b c', 'a b']);
+    expect(packs.flat()).toEqual(bundles.flat());
+  });
+
+  it('keeps to the size, the number of tenants and the room, and lets nobody overtake', () => {
+    expect(names(packBundles([of('a', 5), of('b', 5), of('c', 1)], 10, () => 9))).toEqual(['a', 'b c']);
+    expect(names(packBundles([of('a', 5), of('b', 5), of('c', 1)], 1, () => 9))).toEqual(['a']);
+    expect(names(packBundles([of('a', 50), of('b', 1)], 10, () => 9))).toEqual(['a', 'b']);
+    const many = Array.from({ length: MAX_TENANTS + 1 }, (_, i) => of(`t${i}`, 1));
+    expect(packBundles(many, 10, () => MAX_DISPATCH).map((runs) => runs.length)).toEqual([MAX_TENANTS, 1]);
+  });
+
+  it('keeps apart jobs, input versions, timeouts, jobs that share nothing, and what goes alone', () => {
+    const bundles = [
+      of('a', 1),
+      of('b', 1, { job: 'tiny.y' }),
+      of('c', 1, { inputVersion: 2 }),
+      of('d', 1, { timeoutMs: 5 }),
+      of('e', 1, { attempt: 2 }),
+      of('f', 1, { crashes: 1 }),
+      of('g', 1),
+    ];
+    expect(names(packBundles(bundles, 10, () => 9))).toEqual(['a g', 'b', 'c', 'd', 'e', 'f']);
+    expect(names(packBundles([of('a', 1), of('b', 1)], 10, () => 0))).toEqual(['a', 'b']);
   });
 });

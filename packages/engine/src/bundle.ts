@@ -1,8 +1,12 @@
 import type { Candidate } from './dispatch-queries.ts';
 
-/** Runs in one dispatch at most, and the time that a bundle should take at most. */
+/** Runs of one call of a handler at most. */
 export const MAX_BUNDLE = 200;
+/** How long a dispatch should take at most. */
 export const BUNDLE_MS = 250;
+/** Runs and tenants of one dispatch at most. */
+export const MAX_DISPATCH = 400;
+export const MAX_TENANTS = 10;
 
 /**
  * Size of the next bundles, over which `spread` of them the backlog is to be spread: 1 while there is an idle slot for every run on its own
@@ -56,4 +60,46 @@ export function makeBundles(
     }
   }
   return bundles;
+}
+
+/** Runs of a dispatch at most, of a job whose runs take so long: 0 before that is known, when nobody else's runs should have to wait for them. */
+export function dispatchSize(backlog: number, spread: number, msPerRun: number | undefined): number {
+  if (msPerRun === undefined) return 0;
+  const byTime = msPerRun <= 0 ? MAX_DISPATCH : Math.floor(BUNDLE_MS / msPerRun);
+  return Math.min(Math.ceil(backlog / Math.max(1, spread)), MAX_DISPATCH, byTime);
+}
+
+/**
+ * Puts bundles of several tenants together into dispatches, at most one of each tenant, in their order: a dispatch costs as much for one as for
+ * many. At most `room` dispatches. `sizeOf`: runs of a dispatch at most; a larger bundle, and what goes alone, is a dispatch of its own.
+ */
+export function packBundles(
+  bundles: readonly Candidate[][],
+  room: number,
+  sizeOf: (job: string) => number,
+): Candidate[][] {
+  const packs: { runs: Candidate[]; tenants: Set<string> }[] = [];
+  const open = new Map<string, (typeof packs)[number]>();
+  for (const bundle of bundles) {
+    const [first] = bundle;
+    if (first === undefined) continue;
+    const key = `${first.job} ${first.inputVersion} ${first.timeoutMs}`;
+    const pack = goesAlone(first) ? undefined : open.get(key);
+    const fits =
+      pack !== undefined &&
+      !pack.tenants.has(first.tenantId) &&
+      pack.tenants.size < MAX_TENANTS &&
+      pack.runs.length + bundle.length <= sizeOf(first.job);
+    if (fits) {
+      pack.runs.push(...bundle);
+      pack.tenants.add(first.tenantId);
+      continue;
+    }
+    // Nobody behind it goes before it.
+    if (packs.length >= room) break;
+    const made = { runs: [...bundle], tenants: new Set([first.tenantId]) };
+    packs.push(made);
+    if (!goesAlone(first)) open.set(key, made);
+  }
+  return packs.map((pack) => pack.runs);
 }

@@ -52,6 +52,7 @@ beforeAll(async () => {
     notified: () => undefined,
     announce: () => undefined,
     measured: () => undefined,
+    failedTogether: () => undefined,
     wake: () => undefined,
     shutdown: new AbortController().signal,
   };
@@ -73,7 +74,7 @@ async function dispatched(more: { dueInSeconds?: number } = {}): Promise<Dispatc
     [run, tenant, id, more.dueInSeconds ?? 0, JSON.stringify(DEFAULT_OPTIONS)],
   );
   await dispatchByHand(engine.store.admin, [run], id);
-  return { id, run, runs: [run], job: 'tiny.request', tenantId: tenant, timeoutMs: 30_000 };
+  return { id, run, runs: [run], job: 'tiny.request', tenantIds: [tenant], timeoutMs: 30_000 };
 }
 
 const asTenant = <T>(work: Parameters<typeof inTransaction<T>>[2]) => inTransaction(app, [tenant], work);

@@ -55,7 +55,7 @@ export function consumeQueue(
       id: job.id ?? '',
       runs: job.data.runs,
       job: job.data.job,
-      tenantId: job.data.tenantId,
+      tenantIds: job.data.tenantIds,
       timeoutMs: job.data.timeoutMs ?? DEFAULT_OPTIONS.timeoutMs,
     };
     if (job.stalledCounter > 0) {

@@ -20,10 +20,17 @@ type AnyItem = any;
 export type Scope = 'tenant' | 'system';
 export type JobKind = 'request' | 'sweep' | 'task';
 
+/** What is asked often: Postgres plans it once a connection. Of one name there is one text, over all jobs. */
+export interface NamedStatement {
+  readonly name: string;
+  readonly text: string;
+  readonly values?: unknown[];
+}
+
 /** Plain SQL in the transaction of the batch or bundle in hand. */
 export interface SqlClient {
   query<Row extends object = Record<string, unknown>>(
-    text: string,
+    statement: string | NamedStatement,
     values?: unknown[],
   ): Promise<{ rows: Row[]; rowCount: number | null }>;
 }
@@ -167,7 +174,10 @@ interface Answering {
   readonly personalResult?: boolean;
 }
 
-/** One input, ad hoc; under a backlog up to 200 runs of one tenant come in one call and one transaction. */
+/**
+ * One input, ad hoc; under a backlog up to 200 runs of one tenant come in one call and one transaction, which may go on with other tenants' calls: what a
+ * handler sets in it (`SET LOCAL`) it has to set back.
+ */
 export interface RequestJob<Input extends z.ZodType = AnyInput, Result = unknown> extends JobBase<Input>, Answering {
   readonly kind: 'request';
   /**

@@ -184,31 +184,46 @@ export interface Floor {
 
 export const NO_FLOOR: Floor = { dueUs: 0, id: '00000000-0000-0000-0000-000000000000' };
 
-/**
- * The tenants in turn and the oldest runs of the first `room` of them in one question, for a pass that knows no floors: of each tenant its
- * share of the room, in bundles of `bundle`.
- */
+/** How much a pass looks at. */
+export interface Share {
+  /** Tenants at most. */
+  readonly tenants: number;
+  /** Runs of all of them, and of one, at most. */
+  readonly runs: number;
+  readonly most: number;
+  /** Of a tenant whole bundles are looked at, unless its share is less than one. */
+  readonly bundle: number;
+}
+
+/** What is looked at of each of so many tenants. */
+export function shareOf({ runs, most, bundle }: Share, tenants: number): number {
+  const each = Math.ceil(runs / tenants);
+  return Math.min(most, each - (each > bundle ? each % bundle : 0));
+}
+
+/** The tenants in turn and the oldest runs of the first of them in one question, for a pass that knows no floors: of each its share. */
 export async function oldestInTurn(
   client: PoolClient,
   queue: string,
   priority: number,
   turn: Turn,
-  share: { readonly room: number; readonly bundle: number },
+  share: Share,
 ): Promise<{ found: Candidate[]; tenants: number }> {
   const some = turn.held.length > 0;
   const values = [queue, priority, turn.cursor, turn.limit, JSON.stringify(turn.readable), turn.paused];
-  const more = [share.room, share.bundle];
-  const [room, bundle] = some ? ['$8', '$9'] : ['$7', '$8'];
+  // By how many there are, what is looked at of each: how many there are is known only there.
+  const more = [share.tenants, Array.from({ length: share.tenants }, (_, i) => shareOf(share, i + 1))];
+  const [most, each] = some ? ['$8', '$9'] : ['$7', '$8'];
   const { rows } = await client.query<Alike & { tenants: number }>({
     name: some ? 'ns-oldest-in-turn-held' : 'ns-oldest-in-turn',
     text: `${some ? TURN_HELD : TURN}
       SELECT t.tenant_id AS "tenantId", t.tenants, alike.* FROM (
-        SELECT tenant_id, count(*) OVER ()::integer AS tenants, least(count(*) OVER (), ${room}::integer) AS sharing FROM turn LIMIT ${room}::integer
+        SELECT tenant_id, count(*) OVER ()::integer AS tenants, least(count(*) OVER (), ${most}::integer) AS sharing FROM turn LIMIT ${most}::integer
       ) t CROSS JOIN LATERAL (
         SELECT ${ALIKE} FROM (
           SELECT * FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND ${QUEUED} AND o.tenant_id = t.tenant_id
             AND ${isReadable('o', '$5')}${some ? ` AND ${hasRoom('o', '$7')}` : ''}
-          ORDER BY o.due_at, o.id LIMIT ((${room}::integer + t.sharing - 1) / t.sharing) * ${bundle}::integer
+          ORDER BY o.due_at, o.id LIMIT (${each}::integer[])[t.sharing]
         ) r ${ALIKE_BY}
       ) alike`,
     values: some ? [...values, turn.held, ...more] : [...values, ...more],
@@ -322,14 +337,14 @@ const HAND_ON = `turn AS (
   )`;
 
 const MARK_ONE = `WITH ${HAND_ON}, made AS (
-    INSERT INTO ops.dispatches (id, queue, job, tenant_id, runs) VALUES ($2, $3, $6, $7, $1)
+    INSERT INTO ops.dispatches (id, queue, job, tenant_ids, runs) VALUES ($2, $3, $6, $7, $1)
   )
   UPDATE ops.open_runs SET state = 'dispatched', dispatch_id = $2, dispatched_at = clock_timestamp() WHERE id = ANY ($1) AND state = 'queued'`;
 
 const MARK_MANY = `WITH ${HAND_ON}, made AS (
-    INSERT INTO ops.dispatches (id, queue, job, tenant_id, runs)
-    SELECT id, $3, job, tenant_id, ($1::uuid[])[first : coalesce(lead(first) OVER (ORDER BY first) - 1, cardinality($1))]
-    FROM unnest($2::uuid[], $6::integer[], $7::text[], $8::uuid[]) AS d(id, first, job, tenant_id)
+    INSERT INTO ops.dispatches (id, queue, job, tenant_ids, runs)
+    SELECT id, $3, job, tenants::uuid[], ($1::uuid[])[first : coalesce(lead(first) OVER (ORDER BY first) - 1, cardinality($1))]
+    FROM unnest($2::uuid[], $6::integer[], $7::text[], $8::text[]) AS d(id, first, job, tenants)
   )
   UPDATE ops.open_runs o SET state = 'dispatched', dispatch_id = ($2::uuid[])[width_bucket(g.n::integer, $6::integer[])], dispatched_at = clock_timestamp()
   FROM unnest($1::uuid[]) WITH ORDINALITY AS g(id, n) WHERE o.id = g.id AND o.state = 'queued'`;
@@ -347,7 +362,7 @@ export async function markDispatched(
   const [one] = dispatches;
   if (dispatches.length === 1 && one !== undefined && !skipLocked) {
     // The idle platform's way: nothing to cut up, nothing to join.
-    const values = [runs, one.id, queue, 1, tenantCursor, one.job, one.tenantId];
+    const values = [runs, one.id, queue, 1, tenantCursor, one.job, one.tenantIds];
     await client.query({ name: 'ns-mark-one', text: MARK_ONE, values });
     return;
   }
@@ -369,7 +384,7 @@ export async function markDispatched(
       tenantCursor,
       starts,
       dispatches.map((dispatch) => dispatch.job),
-      dispatches.map((dispatch) => dispatch.tenantId),
+      dispatches.map((dispatch) => `{${dispatch.tenantIds.join(',')}}`),
     ],
   });
 }

@@ -159,7 +159,7 @@ describe('a pass', () => {
     const ids = await add({ tenant, n: 3 });
     const made = await passes()();
     expect(made.dispatches.map((dispatch) => dispatch.runs)).toEqual(ids.map((id) => [id]));
-    expect(made.dispatches[0]).toMatchObject({ job: 'x', tenantId: tenant, priority: 3, timeoutMs: 1_000 });
+    expect(made.dispatches[0]).toMatchObject({ job: 'x', tenantIds: [tenant], priority: 3, timeoutMs: 1_000 });
     expect(await states()).toEqual({ dispatched: 3 });
   });
 
@@ -292,7 +292,7 @@ describe('order', () => {
     const [flood, other] = [randomUUID(), randomUUID()];
     await add({ tenant: flood, n: 300, ageSeconds: 10 });
     await add({ tenant: other });
-    const order = (await drain(passes('short', 250), 20)).map((dispatch) => dispatch.tenantId);
+    const order = (await drain(passes('short', 250), 20)).flatMap((dispatch) => dispatch.tenantIds);
     expect(order.indexOf(other)).toBeLessThan(2);
     expect(order.length).toBeGreaterThan(10);
   });
@@ -301,7 +301,7 @@ describe('order', () => {
     await worker(1);
     const tenants = Array.from({ length: 9 }, () => randomUUID());
     for (const tenant of tenants) await add({ tenant, n: 5 });
-    const turns = (await drain(passes('long'))).map((dispatch) => dispatch.tenantId);
+    const turns = (await drain(passes('long'))).flatMap((dispatch) => dispatch.tenantIds);
     for (let round = 0; round < 5; round++) {
       expect(new Set(turns.slice(round * 9, round * 9 + 9)).size).toBe(9);
     }
@@ -316,11 +316,11 @@ describe('order', () => {
     const turns: string[] = [];
     for (let i = 0; i < 6; i++) {
       const made = await pass();
-      turns.push(...made.dispatches.map((dispatch) => dispatch.tenantId));
+      turns.push(...made.dispatches.flatMap((dispatch) => dispatch.tenantIds));
       // While the one slot's run goes on, an urgent one comes and is taken beside it.
       await add({ tenant: urgent ?? '', priority: 1 });
       const [beside] = (await pass()).dispatches;
-      expect(beside?.tenantId).toBe(urgent);
+      expect(beside?.tenantIds).toEqual([urgent]);
       await finish({ ...made, dispatches: [...made.dispatches, ...(beside === undefined ? [] : [beside])] });
     }
     expect(turns).toEqual([a, b, a, b, a, b]);
@@ -383,10 +383,10 @@ describe('a pause', () => {
     const free = randomUUID();
     await add({ tenant: free, n: 1, job: 'other' });
     const resume = await pause('job', 'x');
-    expect((await drain(passes('long'), 30)).map((dispatch) => dispatch.tenantId)).toEqual([free]);
+    expect((await drain(passes('long'), 30)).flatMap((dispatch) => dispatch.tenantIds)).toEqual([free]);
     await resume();
     const resumes = await Promise.all(held.slice(0, 11).map((tenant) => pause('tenant', tenant)));
-    expect((await drain(passes('long'), 30)).map((dispatch) => dispatch.tenantId)).toEqual([held[11], held[11]]);
+    expect((await drain(passes('long'), 30)).flatMap((dispatch) => dispatch.tenantIds)).toEqual([held[11], held[11]]);
     await Promise.all(resumes.map((end) => end()));
   });
 });
@@ -421,7 +421,7 @@ describe('a pass over a queue that was at rest', () => {
     await finish(first);
     const next = await pass();
     // The two runs of each go together.
-    expect([...first.dispatches, ...next.dispatches].map((dispatch) => dispatch.tenantId)).toEqual(tenants);
+    expect([...first.dispatches, ...next.dispatches].flatMap((dispatch) => dispatch.tenantIds)).toEqual(tenants);
   });
 });
 
@@ -443,5 +443,87 @@ describe('what no live worker knows', () => {
     for (let i = 0; i < 8; i++) await add({ job: 'unknown', n: 3 });
     const [known] = await add({ tenant });
     expect((await drain(passes(), 5)).flatMap((dispatch) => dispatch.runs)).toEqual([known]);
+  });
+});
+
+describe('bundles of several tenants', () => {
+  const sharing = (mayShare: (job: string) => boolean = () => true, msPerRun: number | null = 0.1) => {
+    const pass = createPass({ ops, kindOf: () => 'short', msPerRun: () => msPerRun ?? undefined, mayShare });
+    return async (): Promise<Pass> => {
+      const made = await pass(queue);
+      if (made === null) throw new Error('nobody else passes here');
+      return made;
+    };
+  };
+  const tenantsOf = (made: Pass) => made.dispatches.map((dispatch) => dispatch.tenantIds.length);
+  /** As many tenants with as many runs each, in the order of their turns. */
+  async function backlog(tenants: number, n: number): Promise<string[]> {
+    const ids = Array.from({ length: tenants }, () => randomUUID()).sort();
+    for (const tenant of ids) await add({ tenant, n });
+    return ids;
+  }
+
+  it('share dispatches under a backlog, and each is told whose runs it carries', async () => {
+    await worker(1);
+    const tenants = await backlog(40, 3);
+    const pass = sharing();
+    const made = await pass();
+    expect(made.dispatches.flatMap((dispatch) => dispatch.tenantIds)).toEqual(tenants.slice(0, 4));
+    await finish(made);
+    // Having seen that they fit, a pass looks at more of them.
+    const next = await pass();
+    expect(next.dispatches.flatMap((dispatch) => dispatch.tenantIds)).toEqual(tenants.slice(4, 20));
+    expect(tenantsOf(next)).toEqual([10, 6]);
+    const { rows } = await store.admin.query(
+      `SELECT d.tenant_ids AS tenants, count(o.id)::integer AS runs, count(DISTINCT o.tenant_id)::integer AS owners
+       FROM ops.dispatches d JOIN ops.open_runs o ON o.dispatch_id = d.id AND o.id = ANY (d.runs) WHERE d.id = ANY ($1) GROUP BY d.id ORDER BY d.id`,
+      [next.dispatches.map((dispatch) => dispatch.id)],
+    );
+    expect(rows).toEqual([
+      { tenants: tenants.slice(4, 14), runs: 30, owners: 10 },
+      { tenants: tenants.slice(14, 20), runs: 18, owners: 6 },
+    ]);
+  });
+
+  it('are all dispatched, each run once, whatever their size', async () => {
+    await worker(2);
+    const tenants = await backlog(30, 7);
+    const big = randomUUID();
+    await add({ tenant: big, n: 900 });
+    const made = await drain(sharing(), 60);
+    const runs = made.flatMap((dispatch) => dispatch.runs);
+    expect([runs.length, new Set(runs).size]).toEqual([30 * 7 + 900, 30 * 7 + 900]);
+    expect(new Set(made.flatMap((dispatch) => dispatch.tenantIds))).toEqual(new Set([...tenants, big]));
+    expect(made.length).toBeLessThan(30);
+  });
+
+  it('go each to a slot of its own while slots are idle', async () => {
+    await worker(8);
+    await backlog(8, 1);
+    expect(tenantsOf(await sharing()())).toEqual([1, 1, 1, 1, 1, 1, 1, 1]);
+  });
+
+  it.each([
+    ['may not share', false, 0.1],
+    ['was never measured', true, null],
+    ['takes long', true, 200],
+  ] as const)('keep to themselves where the job %s', async (_why, mayShare, ms) => {
+    await worker(1);
+    await backlog(12, 2);
+    const made = await sharing(() => mayShare, ms)();
+    expect(new Set(tenantsOf(made))).toEqual(new Set([1]));
+  });
+
+  it('of tenants who wait behind full dispatches have the next turn', async () => {
+    await worker(1);
+    const tenants = await backlog(12, 250);
+    const pass = sharing();
+    const seen: string[] = [];
+    for (let i = 0; i < 4; i++) {
+      const made = await pass();
+      seen.push(...made.dispatches.flatMap((dispatch) => dispatch.tenantIds));
+      await finish(made);
+    }
+    expect(seen.slice(0, 12)).toEqual(tenants);
   });
 });

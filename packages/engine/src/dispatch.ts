@@ -1,5 +1,5 @@
 import { inTransaction, type Pool, type PoolClient } from '@nightshift/db';
-import { bundleSize, MAX_BUNDLE, makeBundles } from './bundle.ts';
+import { bundleSize, dispatchSize, MAX_BUNDLE, MAX_DISPATCH, MAX_TENANTS, makeBundles, packBundles } from './bundle.ts';
 import {
   type Candidate,
   dispatchedTooLong,
@@ -10,6 +10,8 @@ import {
   oldestOf,
   type QueueState,
   readQueueState,
+  type Share,
+  shareOf,
   type Turn,
   tenantsInTurn,
   waitedTooLong,
@@ -25,7 +27,7 @@ import { sqlState } from './store-errors.ts';
 /** Dispatches of one priority that Redis may hold, a live slot: enough that no slot waits for the next pass. */
 const WINDOW_PER_SLOT = 4;
 /** Dispatches that a pass makes at most, or one a slot if that is more: what it has found starts, and others get their turn, before it looks for more. */
-const PASS_BUNDLES = 16;
+const PASS_DISPATCHES = 16;
 /** Of every ten dispatches, one is of the longest-waiting past their bound (SPEC 2); runs would be counted by whole bundles, and miss the tens. */
 const OUT_OF_TURN = 10;
 /** SQLSTATE. */
@@ -40,6 +42,8 @@ export interface PassDeps {
   readonly kindOf: (queue: string) => 'short' | 'long';
   /** Measured time of a run of this job, ms. */
   readonly msPerRun: (job: string) => number | undefined;
+  /** True when bundles of several tenants may go into one dispatch of this job; absent: never. */
+  readonly mayShare?: (job: string) => boolean;
   /** Limits that concern the queue; null or absent: none does. */
   readonly limits?: (queue: string) => Promise<QueueLimits | null>;
 }
@@ -58,7 +62,8 @@ export interface Pass {
 const NOTHING: Pass = { dispatches: [], lifts: [], more: false, again: false };
 
 interface Taken {
-  readonly bundles: Candidate[][];
+  /** Runs of each. */
+  readonly dispatches: Candidate[][];
   readonly lifts: readonly string[];
   readonly more: boolean;
   /** True when there was room for more than a pass takes. */
@@ -76,6 +81,32 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
   const calm = new Set<string>();
   /** Until when a queue's passes look first which runs nobody has locked, ms. */
   const careful = new Map<string, number>();
+  /** Tenants that went into one dispatch of a queue and priority lately: for so many the next pass looks. */
+  const together = new Map<string, number>();
+
+  /** What a pass with room for so many dispatches looks at. */
+  function shareFor(queue: string, priority: number, room: number): Share {
+    if (deps.kindOf(queue) === 'long') {
+      const most = room * (room + 1);
+      return { tenants: room, runs: most, most, bundle: room + 1 };
+    }
+    const tenants = together.get(`${queue} ${priority}`) ?? 1;
+    const runs = room * (tenants > 1 ? MAX_DISPATCH : MAX_BUNDLE);
+    return { tenants: room * tenants, runs, most: room * MAX_BUNDLE, bundle: MAX_BUNDLE };
+  }
+
+  /** Bundles in their order as dispatches: under a backlog those of several tenants together, where the job may share. */
+  function pack(queue: string, priority: number, bundles: readonly Candidate[][], room: number, spread: number) {
+    if (deps.kindOf(queue) === 'long') return bundles.slice(0, room);
+    const backlog = bundles.reduce((sum, bundle) => sum + bundle.length, 0);
+    const packs = packBundles(bundles, room, (job) =>
+      deps.mayShare?.(job) === true ? dispatchSize(backlog, spread, deps.msPerRun(job)) : 0,
+    );
+    const tenants = packs.reduce((sum, runs) => sum + new Set(runs.map((run) => run.tenantId)).size, 0);
+    if (packs.length > 0)
+      together.set(`${queue} ${priority}`, Math.min(MAX_TENANTS, Math.ceil(tenants / packs.length)));
+    return packs;
+  }
 
   async function take(
     client: PoolClient,
@@ -88,63 +119,66 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
     const long = deps.kindOf(queue) === 'long';
     const window = Math.max(1, long ? state.slots : state.slots * WINDOW_PER_SLOT);
     const late = await outOfTurn(client, queue, state, budget, window);
-    const bundles = [...late.bundles];
-    const most = Math.max(PASS_BUNDLES, state.slots);
-    budget.spend(bundles.flat());
+    const dispatches = [...late.bundles];
+    const most = Math.max(PASS_DISPATCHES, state.slots);
+    budget.spend(dispatches.flat());
     // Runs that would only wait in Redis for a slot go together instead: a dispatch costs as much for one as for many.
     const idle = state.slots - Object.values(state.inHand).reduce((sum, n) => sum + n, 0);
-    const used = new Set(bundles.flat().map((run) => run.id));
+    const used = new Set(dispatches.flat().map((run) => run.id));
     let more = false;
     let cut = false;
     let cursor: string | null = null;
     for (const priority of state.waiting) {
       const free = window - (state.inHand[priority] ?? 0) - (priority === state.waiting[0] ? late.bundles.length : 0);
-      const room = Math.min(free, most - bundles.length);
+      const room = Math.min(free, most - dispatches.length);
       cut ||= room < free;
       if (room <= 0) {
         more = true;
         break;
       }
+      const share = shareFor(queue, priority, room);
       const turn = {
         cursor: state.tenantCursor,
-        // One more than there is room for tells whether anybody is left out.
-        limit: room + 1,
+        // One more than is looked at tells whether anybody is left out.
+        limit: share.tenants + 1,
         readable,
         paused: budget.heldTenants,
         held: budget.heldPairs,
       };
       const { found, tenants, each } =
-        everyOne(all, priority, turn, room) ??
-        (await look(client, queue, priority, turn, room, long ? room + 1 : MAX_BUNDLE));
+        everyOne(all, priority, turn, room) ?? (await look(client, queue, priority, turn, share));
       if (tenants === 0) continue;
       const candidates = budget.admit(found.filter((run) => !used.has(run.id)));
-      const made = makeBundles(candidates, room, (job, backlog) =>
-        long ? 1 : bundleSize(backlog, Math.max(1, Math.min(room, idle - bundles.length)), deps.msPerRun(job)),
+      const spread = Math.max(1, Math.min(room, idle - dispatches.length));
+      const bundles = makeBundles(candidates, share.runs, (job, backlog) =>
+        long ? 1 : bundleSize(backlog, spread, deps.msPerRun(job)),
       );
-      bundles.push(...made);
-      budget.spend(made.flat());
-      const left = found.length >= each || candidates.length > made.flat().length;
-      floors.set(queue, priority, found, new Set(made.flat().map((run) => run.id)), left);
-      const waiting = left || tenants > room;
+      const made = pack(queue, priority, bundles, room, spread);
+      const taken = made.flat();
+      dispatches.push(...made);
+      budget.spend(taken);
+      const left = found.length >= each || candidates.length > taken.length;
+      floors.set(queue, priority, found, new Set(taken.map((run) => run.id)), left);
+      const waiting = left || tenants > share.tenants;
       more ||= waiting;
       // Where nobody was left out the turn stays: it is that of the tenants who wait at a less urgent priority.
-      if (waiting) cursor = made.at(-1)?.[0]?.tenantId ?? cursor;
+      if (waiting) cursor = taken.at(-1)?.tenantId ?? cursor;
       // Less urgent runs wait in Postgres while more urgent ones do: in Redis they could only be overtaken.
       if (waiting) break;
     }
-    return { bundles, lifts: late.lifts, more: more || budget.waits || budget.refused, cut: cut && more, cursor };
+    return { dispatches, lifts: late.lifts, more: more || budget.waits || budget.refused, cut: cut && more, cursor };
   }
 
-  /** What is oldest of `room` tenants in turn, how many are in turn (one more at most), and the most that one of them could have. */
-  async function look(client: PoolClient, queue: string, priority: number, turn: Turn, room: number, bundle: number) {
+  /** What is oldest of the tenants in turn, how many are in turn (one more at most), and the most that one of them could have. */
+  async function look(client: PoolClient, queue: string, priority: number, turn: Turn, share: Share) {
     if (!floors.any(queue, priority)) {
-      const { found, tenants } = await oldestInTurn(client, queue, priority, turn, { room, bundle });
-      return { found, tenants, each: Math.ceil(room / Math.min(tenants, room)) * bundle };
+      const { found, tenants } = await oldestInTurn(client, queue, priority, turn, share);
+      return { found, tenants, each: tenants === 0 ? 0 : shareOf(share, Math.min(tenants, share.tenants)) };
     }
     const inTurn = await tenantsInTurn(client, queue, priority, turn);
     if (inTurn.length === 0) return { found: [], tenants: 0, each: 0 };
-    const tenants = inTurn.slice(0, room);
-    const each = Math.ceil(room / tenants.length) * bundle;
+    const tenants = inTurn.slice(0, share.tenants);
+    const each = shareOf(share, tenants.length);
     const from = tenants.map((id) => floors.of(queue, priority, id));
     const found = await oldestOf(client, queue, priority, tenants, from, each, turn.readable, turn.held);
     return { found, tenants: inTurn.length, each };
@@ -195,7 +229,7 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
       const turn = isOurTurn(client, queue);
       const early = behind.has(queue) ? null : readQueueState(client, queue);
       early?.catch(() => undefined);
-      const few = early !== null && calm.has(queue) ? fewQueued(client, queue, PASS_BUNDLES + 1) : null;
+      const few = early !== null && calm.has(queue) ? fewQueued(client, queue, PASS_DISPATCHES + 1) : null;
       few?.catch(() => undefined);
       if (!(await turn)) {
         behind.add(queue);
@@ -209,17 +243,17 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
       );
       const budget = limits === null ? unlimited(readable, state) : await readBudget(client, limits, readable, state);
       const waiting = await few;
-      const all = waiting !== null && waiting.length <= PASS_BUNDLES ? waiting : null;
-      const { bundles, lifts, more, cut, cursor } = await take(client, queue, state, budget, all);
-      const dispatches = bundles.flatMap((bundle): NewDispatch[] => {
-        const [first] = bundle;
+      const all = waiting !== null && waiting.length <= PASS_DISPATCHES ? waiting : null;
+      const { dispatches: taken, lifts, more, cut, cursor } = await take(client, queue, state, budget, all);
+      const dispatches = taken.flatMap((runs): NewDispatch[] => {
+        const [first] = runs;
         if (first === undefined) return [];
         return [
           {
             id: newId(),
-            runs: bundle.map((run) => run.id),
+            runs: runs.map((run) => run.id),
             job: first.job,
-            tenantId: first.tenantId,
+            tenantIds: [...new Set(runs.map((run) => run.tenantId))],
             timeoutMs: first.timeoutMs,
             priority: first.priority,
           },

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Broker } from './broker.ts';
 import type { Catalogue } from './catalogue.ts';
 import { createPass } from './dispatch.ts';
+import { mayShare } from './execute/together.ts';
 import { giveBack } from './give-back.ts';
 import { createLimits } from './limits/limits.ts';
 import { createLoop, type Loop } from './loop.ts';
@@ -18,6 +19,8 @@ const REFILL_AT = 0.5;
 const REFILL_AFTER_MS = 10;
 /** Share of the newest measurement in a job's running mean. */
 const NEWEST = 0.2;
+/** After bundles of several tenants had to be executed again, one by one, those of their job are dispatched so for this long, ms. */
+const APART_MS = 30_000;
 
 export interface Dispatcher {
   wake(queues: Iterable<string>): void;
@@ -25,6 +28,8 @@ export interface Dispatcher {
   freed(queue: string, slots: number): void;
   /** A run of this job took so long, ms. */
   measured(job: string, msPerRun: number): void;
+  /** Bundles of several tenants could not be executed together: for a time each goes alone. */
+  failedTogether(job: string): void;
   stop(): Promise<void>;
 }
 
@@ -37,6 +42,8 @@ export function createDispatcher(deps: {
   log: Logger;
 }): Dispatcher {
   const means = new Map<string, number>();
+  /** Until when a job's bundles go alone, ms. */
+  const apart = new Map<string, number>();
   const backlog = new Map<string, boolean>();
   const freed = new Map<string, { count: number; timer: NodeJS.Timeout }>();
   const kinds = new Map(deps.catalogue.queues.map((queue) => [queue.name, queue.kind]));
@@ -44,6 +51,7 @@ export function createDispatcher(deps: {
     ops: deps.ops,
     kindOf: (queue) => kinds.get(queue) ?? 'short',
     msPerRun: (job) => means.get(job),
+    mayShare: (job) => mayShare(deps.catalogue.find(job)) && (apart.get(job) ?? 0) < Date.now(),
     limits: createLimits({ ops: deps.ops, catalogue: deps.catalogue }),
   });
 
@@ -57,7 +65,7 @@ export function createDispatcher(deps: {
     backlog.set(queue, made.more);
     if (made.dispatches.length === 0) return POLL_MS;
     try {
-      const tenants = await deps.tenants.byIds(made.dispatches.map((dispatch) => dispatch.tenantId));
+      const tenants = await deps.tenants.byIds(made.dispatches.flatMap((dispatch) => dispatch.tenantIds));
       await deps.broker.add(queue, made.dispatches, tenants);
     } catch (error) {
       deps.log.warn(
@@ -101,6 +109,9 @@ export function createDispatcher(deps: {
     measured(job, msPerRun) {
       const mean = means.get(job);
       means.set(job, mean === undefined ? msPerRun : mean * (1 - NEWEST) + msPerRun * NEWEST);
+    },
+    failedTogether(job) {
+      apart.set(job, Date.now() + APART_MS);
     },
     async stop() {
       for (const { timer } of freed.values()) clearTimeout(timer);

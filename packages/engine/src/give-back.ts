@@ -1,10 +1,11 @@
 import type { SqlClient } from './define-job.ts';
 
 const WHICH = {
-  dispatches: 'd.id = ANY ($1::uuid[])',
-  queue: 'd.queue = $1',
-  job: 'd.job = $1',
-  tenant: 'd.tenant_id = $1::uuid',
+  dispatches: { of: 'd.id = ANY ($1::uuid[])', runs: '' },
+  queue: { of: 'd.queue = $1', runs: '' },
+  job: { of: 'd.job = $1', runs: '' },
+  // What its dispatches hold of other tenants stays.
+  tenant: { of: '$1::uuid = ANY (d.tenant_ids)', runs: 'AND o.tenant_id = $1::uuid' },
 } as const;
 
 const BACK = `UPDATE ops.open_runs o SET state = 'queued', dispatch_id = NULL, dispatched_at = NULL`;
@@ -20,10 +21,10 @@ export async function giveBack(
 ): Promise<ReadonlyMap<string, number>> {
   const { rows } = await client.query<{ queue: string; n: number }>(
     `WITH d AS (
-       SELECT id, runs FROM ops.dispatches d WHERE ${WHICH[which]} ORDER BY id FOR UPDATE SKIP LOCKED
+       SELECT id, runs FROM ops.dispatches d WHERE ${WHICH[which].of} ORDER BY id FOR UPDATE SKIP LOCKED
      ), back AS (
        ${BACK} FROM d
-       WHERE o.id = ANY (d.runs) AND o.dispatch_id = d.id AND o.state = 'dispatched' RETURNING o.queue
+       WHERE o.id = ANY (d.runs) AND o.dispatch_id = d.id AND o.state = 'dispatched' ${WHICH[which].runs} RETURNING o.queue
      )
      SELECT queue, count(*) AS n FROM back GROUP BY queue`,
     [...values],

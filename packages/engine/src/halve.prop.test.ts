@@ -8,7 +8,8 @@ function fakeClient() {
   let written: number[] = [];
   const savepoints: number[][] = [];
   const client: SqlClient = {
-    async query(text) {
+    async query(statement) {
+      const text = String(statement);
       if (text.startsWith('SAVEPOINT')) savepoints.push([...written]);
       else if (text.startsWith('ROLLBACK TO')) written = savepoints.pop() ?? [];
       else savepoints.pop();

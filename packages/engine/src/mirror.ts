@@ -71,7 +71,7 @@ async function mirrorRetries(
       const data: DispatchData = {
         runs: [row.id],
         job: row.job,
-        tenantId: row.tenant_id,
+        tenantIds: [row.tenant_id],
         tenant: slug,
         priority: row.priority,
         mirror: true,

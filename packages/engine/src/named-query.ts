@@ -7,6 +7,5 @@ export async function namedQuery<Row extends object = Record<string, unknown>>(
   text: string,
   values: unknown[],
 ): Promise<Row[]> {
-  const query = client.query as unknown as (config: object) => Promise<{ rows: Row[] }>;
-  return (await query.call(client, { name, text, values })).rows;
+  return (await client.query<Row>({ name, text, values })).rows;
 }

@@ -7,7 +7,7 @@ import { createLoop, type Loop } from './loop.ts';
 /** How often a process looks whether a probe is due, ms. */
 const LOOK_EVERY_MS = 1_000;
 
-const PROBE: DispatchData = { runs: [], job: 'probe', tenantId: '', tenant: '', priority: 1, probe: true };
+const PROBE: DispatchData = { runs: [], job: 'probe', tenantIds: [], tenant: '', priority: 1, probe: true };
 
 /**
  * A sign of life from each queue: an empty dispatch, every `everySeconds` by one process of the fleet. The worker that takes it writes the

@@ -109,9 +109,9 @@ WITH over AS (
   INSERT INTO ops.runs (id, tenant_id, job, input_version, queue, priority, outcome, attempts, crashes, due_at, accepted_at, started_at,
     ended_at, duration_ms, bundle_size, worker, trigger_id, parent_id, retry_of, replay_of, stale_inputs, tick_date, actor, options)
   SELECT id, tenant_id, job, input_version, queue, priority, 'completed', attempt, crashes, due_at, accepted_at,
-    coalesce(started_at, ended_at - make_interval(secs => $2::integer / 1000.0)), ended_at, $2::integer, $4, $3, trigger_id, parent_id, retry_of, replay_of,
+    coalesce(started_at, ended_at - make_interval(secs => b.ms / 1000.0)), ended_at, b.ms, b.size, $3, trigger_id, parent_id, retry_of, replay_of,
     stale_inputs, tick_date, actor, options
-  FROM ended
+  FROM ended JOIN unnest($8::uuid[], $2::integer[], $4::smallint[]) AS b(tenant, ms, size) ON b.tenant = tenant_id
 ), payload AS (
   INSERT INTO ops.run_payloads (run_id, tenant_id, input, result)
   SELECT id, tenant_id, input, $6::jsonb -> id::text FROM ended WHERE input <> '{}' OR $6::jsonb ? id::text
@@ -125,8 +125,8 @@ SELECT 1 / (count(*) = $7::integer)::integer FROM ended`;
 export interface CleanEnd {
   readonly dispatchId: string;
   readonly job: string;
-  readonly runs: number;
-  readonly durationMs: number;
+  /** Of each tenant one. */
+  readonly bundles: readonly { readonly tenantId: string; readonly runs: number; readonly durationMs: number }[];
   /** By run id; those without are left out. */
   readonly results: Readonly<Record<string, unknown>>;
 }
@@ -135,19 +135,17 @@ export interface CleanEnd {
  * `endRuns` for the usual case, in a third of the time: what the runs have in common is sent once, and they are found by their dispatch.
  * Errors: `division_by_zero`, from Postgres so that a commit may follow at once: not as many rows would have ended as were claimed.
  */
-export async function endClean(
-  client: SqlClient,
-  end: CleanEnd,
-  by: { worker: string; bundleSize: number },
-): Promise<void> {
+export async function endClean(client: SqlClient, end: CleanEnd, worker: string): Promise<void> {
+  const { bundles } = end;
   await namedQuery(client, 'ns-end-clean', END_CLEAN, [
     end.dispatchId,
-    end.durationMs,
-    by.worker,
-    by.bundleSize,
+    bundles.map(({ durationMs }) => durationMs),
+    worker,
+    bundles.map(({ runs }) => runs),
     JSON.stringify({ job: end.job, outcome: 'completed' }),
     Object.keys(end.results).length === 0 ? null : JSON.stringify(end.results),
-    end.runs,
+    bundles.reduce((sum, { runs }) => sum + runs, 0),
+    bundles.map(({ tenantId }) => tenantId),
   ]);
 }
 

@@ -167,11 +167,10 @@ describe('a dispatch that Redis lost', () => {
 describe('the table of dispatches', () => {
   it('forgets those that no run names any more, once they are old', async () => {
     const add = async (id: string) =>
-      sql(`INSERT INTO ops.dispatches (id, queue, job, tenant_id, runs) VALUES ($1, 'tiny', 'tiny.request', $2, $3)`, [
-        id,
-        tenant,
-        [newId()],
-      ]);
+      sql(
+        `INSERT INTO ops.dispatches (id, queue, job, tenant_ids, runs) VALUES ($1, 'tiny', 'tiny.request', ARRAY[$2::uuid], $3)`,
+        [id, tenant, [newId()]],
+      );
     const [old, young] = [v7({ msecs: Date.now() - 3_600_000 }), newId()];
     await add(young);
     await add(old);

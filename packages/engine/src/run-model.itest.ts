@@ -58,14 +58,14 @@ const act = tinyRequest('act', {
 });
 
 let engine: TestEngine;
-let tenant: string;
+let tenants: string[];
 const stops: (() => unknown)[] = [];
 const log = pino({ level: 'silent' });
 
 beforeAll(async () => {
   engine = await testEngine({ jobs: [act], workers: 0 });
   await makeTinyTables(engine.store);
-  tenant = await engine.store.addTenant('tiny', 'a');
+  tenants = await Promise.all(['a', 'b', 'c'].map((slug) => engine.store.addTenant('tiny', slug)));
   await engine.store.admin.query(
     `INSERT INTO ops.workers (id, host, pid, version, slots, jobs, heartbeat_at) VALUES ('model', 'h', 1, 'v', '{"tiny": 2}', '{"tiny.act": 1}', now() + interval '1 day')`,
   );
@@ -89,10 +89,11 @@ function real(): Real {
     notified: () => undefined,
     announce: () => undefined,
     measured: () => undefined,
+    failedTogether: () => undefined,
     wake: () => undefined,
     shutdown: new AbortController().signal,
   };
-  return { deps, pass: createPass({ ops, kindOf: () => 'short', msPerRun: () => undefined }) };
+  return { deps, pass: createPass({ ops, kindOf: () => 'short', msPerRun: () => 1, mayShare: () => true }) };
 }
 
 type Command = fc.AsyncCommand<Model, Real>;
@@ -111,13 +112,14 @@ function attempted(run: ModelRun): void {
   else run.state = 'completed';
 }
 
-const accept = (behaviour: Behaviour): Command => ({
+const accept = (behaviour: Behaviour, index: number): Command => ({
   check: always,
   async run(model) {
+    const tenant = at(tenants, index) ?? '';
     const { id } = await engine.producer.accept({ job: act.name, tenant, input: { behaviour } }, 'model');
     model.runs.set(id, { behaviour, state: 'waiting', dispatch: null, attempt: 1, crashes: 0 });
   },
-  toString: () => `accept(${behaviour})`,
+  toString: () => `accept(${behaviour}, ${index})`,
 });
 
 const dispatch: Command = {
@@ -153,7 +155,7 @@ const crash = (index: number): Command => ({
   async run(model, { deps }) {
     const chosen = at(model.dispatches, index);
     if (chosen === undefined) return;
-    const dies = inTransaction(deps.app, [tenant], async (client) => {
+    const dies = inTransaction(deps.app, chosen.tenantIds, async (client) => {
       const rows = await claimShort(client, chosen.id);
       await client.query('INSERT INTO tiny.effects (run_id) SELECT unnest($1::uuid[])', [rows.map((row) => row.id)]);
       throw new Error('killed');
@@ -275,8 +277,9 @@ test('whatever happens in whatever order, runs are what the model says they are'
   });
   stops.push(() => clock.stop());
   const index = fc.nat({ max: 50 });
+  const behaviour = fc.constantFrom<Behaviour>('well', 'once', 'never');
   const command = fc.oneof(
-    { weight: 4, arbitrary: fc.constantFrom<Behaviour>('well', 'once', 'never').map(accept) },
+    { weight: 4, arbitrary: fc.tuple(behaviour, index).map(([how, whose]) => accept(how, whose)) },
     { weight: 4, arbitrary: fc.constant(dispatch) },
     { weight: 4, arbitrary: index.map(execute) },
     { weight: 2, arbitrary: index.map(crash) },

@@ -43,7 +43,10 @@ export async function runTask(
     transaction: (work, limit) =>
       inTransaction(deps.app, [tenant.id], async (client) => {
         if (limit !== undefined) await allow(client, Math.ceil(limit.atMostMs));
-        const lent = limit === undefined ? lend(client) : lend(client, Math.ceil(limit.atMostMs) + SILENCE_GRACE_MS);
+        const lent =
+          limit === undefined
+            ? lend(client)
+            : lend(client, { silenceMs: Math.ceil(limit.atMostMs) + SILENCE_GRACE_MS });
         const lazy = lazyDb(lent.client);
         const tx = {
           client: lent.client,

@@ -206,6 +206,7 @@ async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts):
     shutdown: shutdown.signal,
     notified: () => sender?.wake(),
     measured: dispatcher.measured,
+    failedTogether: dispatcher.failedTogether,
     wakeClock: () => clock.wake(),
     freed: dispatcher.freed,
     ...(liveness === null ? {} : { watch: liveness.watch }),

@@ -101,7 +101,8 @@ export const dispatches = opsSchema.table('dispatches', {
   id: uuid('id').primaryKey(),
   queue: text('queue').notNull(),
   job: text('job').notNull(),
-  tenantId: tenantId(),
+  /** Whose runs they are. */
+  tenantIds: uuid('tenant_ids').array().notNull(),
   runs: uuid('runs').array().notNull(),
 });
 

@@ -29,18 +29,20 @@ export interface ExecuteDeps {
   readonly announce: (ended: readonly (readonly [string, RunStatus])[]) => void;
   /** Tells the dispatcher how long a run of this job took, ms: what bundle sizes follow. */
   readonly measured: (job: string, msPerRun: number) => void;
+  /** Tells the dispatcher that bundles of several tenants could not be executed together: for a time each goes alone. */
+  readonly failedTogether: (job: string) => void;
   /** Queues that have runs or room again. */
   readonly wake: (queues: Iterable<string>) => void;
   /** Aborts when the worker stops. */
   readonly shutdown: AbortSignal;
 }
 
-/** What a BullMQ job carries: ids and safe labels. */
+/** What a BullMQ job carries: ids and safe labels. A bundle of a tenant, or of several tenants one each. */
 export interface Dispatch {
   readonly id: string;
   readonly runs: readonly string[];
   readonly job: string;
-  readonly tenantId: string;
+  readonly tenantIds: readonly string[];
   /** Of each of its runs, ms. */
   readonly timeoutMs: number;
 }
@@ -98,19 +100,25 @@ function patient(statement: unknown, silenceMs: number): unknown {
 /**
  * Lends a pool's connection to a handler. What was lent no longer works once it is taken back: a handler that outlives its timeout must
  * not write into the transaction of whoever has the connection next. A statement of its is waited for `silenceMs` at most.
+ * `first`: called before its first statement.
  */
 export function lend(
   client: PoolClient,
-  silenceMs = HANDLER_SILENCE_MS,
+  { silenceMs = HANDLER_SILENCE_MS, first }: { silenceMs?: number; first?: (() => void) | undefined } = {},
 ): { readonly client: PoolClient; takeBack(): void } {
   let lent = true;
+  let before = first;
   const proxy = new Proxy(client, {
     get(target, property) {
       if (!lent) throw new HandlerTooLateError('the attempt is over: its connection belongs to another');
       const value: unknown = Reflect.get(target, property, target);
       if (typeof value !== 'function') return value;
       if (property !== 'query') return value.bind(target);
-      return (statement: unknown, ...rest: unknown[]) => value.call(target, patient(statement, silenceMs), ...rest);
+      return (statement: unknown, ...rest: unknown[]) => {
+        before?.();
+        before = undefined;
+        return value.call(target, patient(statement, silenceMs), ...rest);
+      };
     },
   });
   return {

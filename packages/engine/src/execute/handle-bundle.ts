@@ -40,6 +40,8 @@ export interface InHand {
   readonly stopper: Stopper;
   readonly timeoutMs: number;
   readonly personal: PersonalValues;
+  /** Called before the handler's first statement. */
+  readonly first?: () => void;
 }
 
 /**
@@ -72,7 +74,7 @@ export async function handleBundle(
   }
   const [first] = rows;
   if (runs.length === 0 || first === undefined) return attempts;
-  const lent = lend(hand.client);
+  const lent = lend(hand.client, { first: hand.first });
   try {
     const context = await requestContext(deps, hand.job, lent.client, first, hand.stopper);
     const handled = tried === null ? handleWhole(hand, context, runs) : handleParts(hand, context, runs, tried.threw);

@@ -39,13 +39,13 @@ export async function executeLong(
   if (job === undefined || deps.shutdown.aborted) {
     await untilStored(
       () =>
-        inTransaction(deps.app, [dispatch.tenantId], (client) => releaseDispatch(client, dispatch.id, dispatch.runs)),
+        inTransaction(deps.app, dispatch.tenantIds, (client) => releaseDispatch(client, dispatch.id, dispatch.runs)),
       (_error, tries) => tries >= CLAIM_TRIES,
     );
     return null;
   }
   const run = await untilStored(
-    () => inTransaction(deps.app, [dispatch.tenantId], (client) => claimLong(client, dispatch.id, id, deps.worker)),
+    () => inTransaction(deps.app, dispatch.tenantIds, (client) => claimLong(client, dispatch.id, id, deps.worker)),
     (_error, tries) => tries >= CLAIM_TRIES,
   );
   if (run === null) return null;

@@ -23,6 +23,7 @@ import { isPassing } from '../store-errors.ts';
 import { type Dispatch, type ExecuteDeps, policyOf, untilStored } from './execution.ts';
 import { type Attempt, handleBundle, TriedError } from './handle-bundle.ts';
 import { createStopper, orAborted, type Stopper } from './signals.ts';
+import { executeTogether, mayShare } from './together.ts';
 
 /** Class of the error a lone run failed with for good, for Bull Board's failed tab; null otherwise. */
 export type ShortReport = { readonly failedWith: string | null };
@@ -41,6 +42,15 @@ export async function executeShort(deps: ExecuteDeps, dispatch: Dispatch): Promi
     await giveBack(deps, dispatch, dispatch.runs);
     return NOTHING;
   }
+  if (dispatch.tenantIds.length === 1) return executeBundle(deps, job, dispatch);
+  if (mayShare(job) && (await executeTogether(deps, job, dispatch))) return NOTHING;
+  // As each tenant the transaction sees its own runs of the dispatch alone.
+  for (const tenantId of dispatch.tenantIds) await executeBundle(deps, job, { ...dispatch, tenantIds: [tenantId] });
+  return NOTHING;
+}
+
+/** A tenant's runs of a dispatch. */
+async function executeBundle(deps: ExecuteDeps, job: DefinedJob<RequestJob>, dispatch: Dispatch): Promise<ShortReport> {
   const startedAt = performance.now();
   const stopper = createStopper(dispatch.timeoutMs, deps.shutdown);
   const personal: PersonalValues = new Map();
@@ -84,7 +94,7 @@ async function beforeClaim(
 ): Promise<Outcome | 'give-back' | null> {
   if (job.before === undefined) return null;
   const rows = await untilStored(
-    () => inTransaction(deps.app, [dispatch.tenantId], (client) => readDispatch(client, dispatch.id, dispatch.runs)),
+    () => inTransaction(deps.app, dispatch.tenantIds, (client) => readDispatch(client, dispatch.id, dispatch.runs)),
     (_error, tries) => tries >= STORE_TRIES,
   );
   const known = rows.filter((row) => row.inputVersion <= job.inputVersion);
@@ -137,7 +147,7 @@ async function inOneTransaction(
   known: TriedError | Outcome | null,
   startedAt: number,
 ): Promise<ShortReport> {
-  const written = await inTransaction(deps.app, [dispatch.tenantId], async (client, beforeCommit) => {
+  const written = await inTransaction(deps.app, dispatch.tenantIds, async (client, beforeCommit) => {
     const claimed = await (known === null ? claimShort : claimLocked)(client, dispatch.id);
     const ours = claimed.filter((row) => row.inputVersion <= job.inputVersion);
     if (ours.length < claimed.length) {
@@ -159,7 +169,7 @@ async function inOneTransaction(
       claimed: claimed.length,
       personal: held.personal,
       durationMs,
-      bundleSize: dispatch.runs.length,
+      dispatched: dispatch.runs.length,
     });
   });
   if (written === null) return NOTHING;
@@ -179,8 +189,8 @@ async function writeVerdicts(
     claimed,
     personal,
     durationMs,
-    bundleSize,
-  }: { claimed: number; personal: PersonalValues; durationMs: number; bundleSize: number },
+    dispatched,
+  }: { claimed: number; personal: PersonalValues; durationMs: number; dispatched: number },
 ): Promise<Written[]> {
   const own = await ownRetries(client, attempts);
   const written = attempts.map(({ run, outcome }) => ({
@@ -203,21 +213,16 @@ async function writeVerdicts(
   if (job.personalResult === true && first !== undefined)
     ends = await sealResults(deps.crypto, first.run.tenantId, ends);
   const dispatchId = first?.run.dispatchId;
-  // A part of the dispatch may not have been claimed: after a failover to a slower clock its due times are still to come.
-  const whole = ends.length === claimed && claimed === bundleSize;
-  if (dispatchId && whole && ends.every((end) => end.outcome === 'completed')) {
+  // A part of the dispatch may not have been claimed: it is another tenant's, or after a failover to a slower clock its due times are still to come.
+  const whole = ends.length === claimed && claimed === dispatched;
+  if (first && dispatchId && whole && ends.every((end) => end.outcome === 'completed')) {
     const results = Object.fromEntries(
       ends.filter((end) => (end.result ?? null) !== null).map((end) => [end.id, end.result]),
     );
-    beforeCommit(
-      endClean(
-        client,
-        { dispatchId, job: job.name, runs: claimed, durationMs, results },
-        { worker: deps.worker, bundleSize },
-      ),
-    );
+    const bundles = [{ tenantId: first.run.tenantId, runs: claimed, durationMs }];
+    beforeCommit(endClean(client, { dispatchId, job: job.name, bundles, results }, deps.worker));
   } else if (ends.length > 0) {
-    const ended = await endRuns(client, ends, { worker: deps.worker, bundleSize });
+    const ended = await endRuns(client, ends, { worker: deps.worker, bundleSize: claimed });
     // Somebody had a run while it was executed unlocked: what it did must not stay.
     if (ended.size < ends.length) throw new TriedError(new Map(), false);
   }
@@ -269,7 +274,7 @@ function report(deps: ExecuteDeps, job: DefinedJob, dispatch: Dispatch, written:
 async function giveBack(deps: ExecuteDeps, dispatch: Dispatch, runs: readonly string[]): Promise<void> {
   const job = deps.catalogue.find(dispatch.job);
   await untilStored(
-    () => inTransaction(deps.app, [dispatch.tenantId], (client) => releaseDispatch(client, dispatch.id, runs)),
+    () => inTransaction(deps.app, dispatch.tenantIds, (client) => releaseDispatch(client, dispatch.id, runs)),
     (_error, tries) => tries >= STORE_TRIES,
   );
   if (job !== undefined) deps.wake([job.queue]);

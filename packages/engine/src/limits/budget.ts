@@ -115,7 +115,7 @@ async function fullPairs(
   const each = jobs.filter((job) => limits.jobs.get(job)?.perTenantConcurrency !== undefined);
   if (each.length === 0) return [...found];
   const { rows } = await client.query<{ job: string; tenant_id: string }>(
-    `SELECT DISTINCT job, tenant_id FROM ops.dispatches WHERE queue = $1 AND job = ANY ($2)`,
+    `SELECT DISTINCT job, unnest(tenant_ids) AS tenant_id FROM ops.dispatches WHERE queue = $1 AND job = ANY ($2)`,
     [limits.queue, each],
   );
   for (const row of rows) if (full(row.job, row.tenant_id)) found.add(pairKey(row.job, row.tenant_id));

@@ -44,6 +44,17 @@ test.each([
   },
 );
 
+test('a pause of a tenant leaves what its dispatch carries of others', async () => {
+  await engine.store.addTenant('tiny', 'other');
+  const { id: own } = await engine.producer.accept({ job: job.name, tenant: 'one', input: {} }, 'test');
+  const { id: others } = await engine.producer.accept({ job: job.name, tenant: 'other', input: {} }, 'test');
+  const dispatch = await dispatchByHand(engine.store.admin, [own, others]);
+  await engine.producer.pause('tenant', tenant, 'ada');
+  expect(await stateOf(own)).toEqual({ state: 'queued', dispatch_id: null });
+  expect(await stateOf(others)).toEqual({ state: 'dispatched', dispatch_id: dispatch });
+  await engine.producer.resume('tenant', tenant, 'ada');
+});
+
 test('a pause waits for the pass under way, so that none starts a run after it', async () => {
   const pass = new pg.Client({ connectionString: engine.store.adminUrl });
   await pass.connect();

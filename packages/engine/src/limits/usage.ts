@@ -80,7 +80,7 @@ async function tenantsInHand(client: SqlClient, limits: QueueLimits): Promise<Ma
   const limited = [...limits.tenants].filter(([, own]) => own.concurrency !== undefined).map(([id]) => id);
   if (limited.length === 0) return new Map();
   const { rows } = await client.query<{ tenant_id: string; n: number }>(
-    `SELECT d.tenant_id, count(*) AS n ${IN_HAND} WHERE d.queue = ANY ($1) AND d.tenant_id = ANY ($2) GROUP BY d.tenant_id`,
+    `SELECT o.tenant_id, count(*) AS n ${IN_HAND} WHERE d.queue = ANY ($1) AND d.tenant_ids && $2::uuid[] AND o.tenant_id = ANY ($2) GROUP BY o.tenant_id`,
     [limits.tenantQueues, limited],
   );
   return new Map(rows.map((row) => [row.tenant_id, row.n]));
@@ -101,7 +101,7 @@ async function jobsInHand(
   const pairs = new Map<string, number>();
   if (limited.size === 0) return { jobs, pairs };
   const { rows } = await client.query<{ job: string; tenant_id: string; n: number }>(
-    `SELECT d.job, d.tenant_id, count(*) AS n ${IN_HAND} WHERE d.queue = $1 AND d.job = ANY ($2) GROUP BY d.job, d.tenant_id`,
+    `SELECT d.job, o.tenant_id, count(*) AS n ${IN_HAND} WHERE d.queue = $1 AND d.job = ANY ($2) GROUP BY d.job, o.tenant_id`,
     [limits.queue, [...limited]],
   );
   for (const row of rows) {

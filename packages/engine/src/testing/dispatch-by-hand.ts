@@ -1,15 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import type { Pool } from '@nightshift/db';
 
-/** Leaves these runs (of one queue, job and tenant) as they stand once they are in Redis, though Redis knows nothing of them. Resolves to their dispatch. */
+/** Leaves these runs (of one queue and job) as they stand once they are in Redis, though Redis knows nothing of them. Resolves to their dispatch. */
 export async function dispatchByHand(
   admin: Pick<Pool, 'query'>,
   runs: readonly string[],
   id: string = randomUUID(),
 ): Promise<string> {
   await admin.query(
-    `INSERT INTO ops.dispatches (id, queue, job, tenant_id, runs)
-     SELECT $2, min(queue), min(job), (array_agg(tenant_id))[1], array_agg(id ORDER BY id) FROM ops.open_runs WHERE id = ANY ($1)
+    `INSERT INTO ops.dispatches (id, queue, job, tenant_ids, runs)
+     SELECT $2, min(queue), min(job), array_agg(DISTINCT tenant_id), array_agg(id ORDER BY id) FROM ops.open_runs WHERE id = ANY ($1)
      ON CONFLICT (id) DO UPDATE SET runs = excluded.runs`,
     [runs, id],
   );

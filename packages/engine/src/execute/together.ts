@@ -1,0 +1,126 @@
+import { inTransaction, type PoolClient } from '@nightshift/db';
+import { type ClaimedShort, claimShort } from '../claim.ts';
+import { sealResults } from '../crypto/sealed-result.ts';
+import type { DefinedJob, RequestJob } from '../define-job.ts';
+import { judge } from '../outcome.ts';
+import { type End, endClean } from '../record.ts';
+import type { RunStatus } from '../run-status.ts';
+import { type Dispatch, type ExecuteDeps, policyOf } from './execution.ts';
+import { handleBundle } from './handle-bundle.ts';
+import { createStopper } from './signals.ts';
+
+// Bundles of several tenants in one transaction: what a transaction costs is paid once. It is for what goes well. Whatever does not leaves nothing
+// behind, and each bundle is executed by itself (short.ts).
+
+/** True when bundles of several tenants may be executed together. What waits before its claim would have the others wait as well. */
+export function mayShare(job: DefinedJob | undefined): job is DefinedJob<RequestJob> {
+  return job?.kind === 'request' && job.before === undefined;
+}
+
+/** Something did not end as completed, or is somebody else's: the bundles are to be executed one by one. */
+class ApartError extends Error {
+  override readonly name = 'ApartError';
+}
+
+/** Resolves to false when nothing was done and each bundle is to be executed by itself. */
+export async function executeTogether(
+  deps: ExecuteDeps,
+  job: DefinedJob<RequestJob>,
+  dispatch: Dispatch,
+): Promise<boolean> {
+  const startedAt = performance.now();
+  let runs: readonly string[];
+  try {
+    runs = await inTransaction(deps.app, dispatch.tenantIds, async (client, beforeCommit) => {
+      const claimed = await claimShort(client, dispatch.id);
+      if (claimed.length === 0) return [];
+      // Those that are not there any more may have been given back: the row of the dispatch stays for whoever asks where they are.
+      if (claimed.length < dispatch.runs.length) throw new ApartError('some of its runs are not to be had');
+      const bundles: Bundle[] = [];
+      const narrow = narrowing(client);
+      for (const rows of byTenant(claimed)) bundles.push(await handle(deps, job, dispatch, client, rows, narrow.to));
+      narrow.backTo(dispatch.tenantIds);
+      const results: Record<string, unknown> = {};
+      for (const { ends } of bundles)
+        for (const { id, result } of ends) if ((result ?? null) !== null) results[id] = result;
+      beforeCommit(endClean(client, { dispatchId: dispatch.id, job: job.name, bundles, results }, deps.worker));
+      return claimed.map(({ id }) => id);
+    });
+  } catch (error) {
+    deps.log.debug(
+      { job: job.name, dispatch: dispatch.id, err: { message: (error as Error).message } },
+      'bundles of several tenants are executed one by one',
+    );
+    deps.failedTogether(job.name);
+    return false;
+  }
+  if (runs.length === 0) return true;
+  deps.measured(job.name, (performance.now() - startedAt) / runs.length);
+  deps.announce(runs.map((id): [string, RunStatus] => [id, 'completed']));
+  deps.log.debug({ job: job.name, dispatch: dispatch.id, ended: runs.length }, '[JOB SUCCESS] bundles ended');
+  return true;
+}
+
+/** A bundle whose runs all completed. */
+interface Bundle {
+  readonly tenantId: string;
+  readonly runs: number;
+  readonly durationMs: number;
+  readonly ends: readonly Pick<End, 'id' | 'result'>[];
+}
+
+function byTenant(rows: readonly ClaimedShort[]): ClaimedShort[][] {
+  const bundles = new Map<string, ClaimedShort[]>();
+  for (const row of rows) {
+    const known = bundles.get(row.tenantId);
+    if (known === undefined) bundles.set(row.tenantId, [row]);
+    else known.push(row);
+  }
+  return [...bundles.values()];
+}
+
+/** Lets the transaction see one tenant's rows, from its handler's first statement on; many handlers need none. Errors come with the next statement. */
+function narrowing(client: PoolClient) {
+  let narrowed = false;
+  // Ids that the transaction began with: they are UUIDs.
+  const see = (tenantIds: readonly string[]) => {
+    client.query(`SET LOCAL app.tenants = '${tenantIds.join(',')}'`).catch(() => undefined);
+  };
+  return {
+    to(tenantId: string): void {
+      narrowed = true;
+      see([tenantId]);
+    },
+    backTo(tenantIds: readonly string[]): void {
+      if (narrowed) see(tenantIds);
+    },
+  };
+}
+
+/** Errors: `ApartError` unless every run completed; whatever the handler throws. */
+async function handle(
+  deps: ExecuteDeps,
+  job: DefinedJob<RequestJob>,
+  dispatch: Dispatch,
+  client: PoolClient,
+  rows: readonly ClaimedShort[],
+  narrowTo: (tenantId: string) => void,
+): Promise<Bundle> {
+  const tenantId = rows[0]?.tenantId ?? '';
+  if (rows.some((row) => row.inputVersion > job.inputVersion)) throw new ApartError('a newer worker is needed');
+  const startedAt = performance.now();
+  const stopper = createStopper(dispatch.timeoutMs, deps.shutdown);
+  try {
+    const hand = { job, client, stopper, timeoutMs: dispatch.timeoutMs, personal: new Map() };
+    const attempts = await handleBundle(deps, { ...hand, first: () => narrowTo(tenantId) }, rows, null);
+    let ends = attempts.map(({ run, outcome }) => {
+      const verdict = judge(outcome, run.attempt, policyOf(job, run.priority));
+      if (verdict.write !== 'end' || verdict.outcome !== 'completed') throw new ApartError('a run did not complete');
+      return { id: run.id, result: verdict.result };
+    });
+    if (job.personalResult === true) ends = await sealResults(deps.crypto, tenantId, ends);
+    return { tenantId, runs: rows.length, durationMs: Math.round(performance.now() - startedAt), ends };
+  } finally {
+    stopper.dispose();
+  }
+}
