@@ -27,8 +27,8 @@ export const FULL: Sizes = {
   update: 50_000,
   bulk: 50_000,
   singles: 20_000,
-  // A system that works in bundles of 200 has compiled its code after 50 of them, not after 15.
-  warmUp: 10_000,
+  // A system that takes 400 jobs at a time has compiled its code after 100 of them, not after 25.
+  warmUp: 40_000,
   idle: 300,
   ratesPerSecond: [100, 500, 2_000],
   rateSeconds: 5,

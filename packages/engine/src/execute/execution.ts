@@ -27,7 +27,7 @@ export interface ExecuteDeps {
   readonly log: Logger;
   /** Tells whoever waits that these runs have ended. After commit; must not throw. */
   readonly announce: (ended: readonly (readonly [string, RunStatus])[]) => void;
-  /** Tells the dispatcher how long a run of this job took, ms: what bundle sizes follow. */
+  /** Tells the dispatcher how long a run of this job took its own code, ms: what bundle sizes follow. */
   readonly measured: (job: string, msPerRun: number) => void;
   /** Tells the dispatcher that bundles of several tenants could not be executed together: for a time each goes alone. */
   readonly failedTogether: (job: string) => void;

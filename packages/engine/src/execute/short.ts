@@ -60,9 +60,10 @@ async function executeBundle(deps: ExecuteDeps, job: DefinedJob<RequestJob>, dis
       await giveBack(deps, dispatch, dispatch.runs);
       return NOTHING;
     }
+    const waitedMs = performance.now() - startedAt;
     const transact = (known: TriedError | Outcome | null) =>
       untilStored(
-        () => inOneTransaction(deps, job, dispatch, { stopper, personal }, known, startedAt),
+        () => inOneTransaction(deps, job, dispatch, { stopper, personal }, known, { startedAt, waitedMs }),
         (_error, tries) => tries >= STORE_TRIES,
       );
     if (early !== null) return await transact(early);
@@ -145,8 +146,9 @@ async function inOneTransaction(
   dispatch: Dispatch,
   held: { readonly stopper: Stopper; readonly personal: PersonalValues },
   known: TriedError | Outcome | null,
-  startedAt: number,
+  { startedAt, waitedMs }: { startedAt: number; waitedMs: number },
 ): Promise<ShortReport> {
+  let ownMs = waitedMs;
   const written = await inTransaction(deps.app, dispatch.tenantIds, async (client, beforeCommit) => {
     const claimed = await (known === null ? claimShort : claimLocked)(client, dispatch.id);
     const ours = claimed.filter((row) => row.inputVersion <= job.inputVersion);
@@ -160,10 +162,12 @@ async function inOneTransaction(
     }
     if (ours.length === 0) return null;
     const hand = { job, client, ...held, timeoutMs: dispatch.timeoutMs };
+    const handedAt = performance.now();
     const attempts =
       known === null || known instanceof TriedError
         ? await handleBundle(deps, hand, ours, known)
         : ours.map((run) => ({ run, outcome: known }));
+    ownMs = waitedMs + performance.now() - handedAt;
     const durationMs = Math.round(performance.now() - startedAt);
     return writeVerdicts(deps, job, client, attempts, beforeCommit, {
       claimed: claimed.length,
@@ -173,7 +177,7 @@ async function inOneTransaction(
     });
   });
   if (written === null) return NOTHING;
-  deps.measured(job.name, (performance.now() - startedAt) / written.length);
+  deps.measured(job.name, ownMs / written.length);
   return report(deps, job, dispatch, written);
 }
 
