@@ -1,6 +1,7 @@
 import type { SqlClient } from './define-job.ts';
 import { namedQuery } from './named-query.ts';
 import type { NewRun } from './new-run.ts';
+import { uuidArray } from './uuid-array.ts';
 
 const COLUMNS = `id, tenant_id, job, input_version, queue, priority, state, due_at, unique_key, trigger_id, retry_of, replay_of, after_job,
   blocked_until, tick_date, actor, options, input`;
@@ -31,18 +32,15 @@ WITH given AS (
 )
 SELECT id, state FROM made`;
 
+// Runs of which nothing can be left out: both tables take the rows as given, and none has to be kept for the other.
 const PLAIN = `
 WITH made AS (
   INSERT INTO ops.open_runs (id, tenant_id, job, input_version, queue, priority, state, due_at, accepted_at, actor, options, input)
   SELECT g.id, g.tenant_id, $3, $4::smallint, $5, g.priority, 'queued', statement_timestamp(), statement_timestamp(), $6, $7::jsonb, g.input
-  FROM ROWS FROM (unnest(string_to_array($1, ',')::uuid[]), unnest(string_to_array($2, ',')::uuid[]), unnest($8::smallint[]), jsonb_array_elements($9::jsonb))
-    AS g(id, tenant_id, priority, input)
-  RETURNING id, tenant_id
-), audited AS (
-  INSERT INTO ops.audit_log (at, tenant_id, actor, action, run_id, details)
-  SELECT statement_timestamp(), tenant_id, $6, 'run.accepted', id, $10::jsonb FROM made
+  FROM ROWS FROM (unnest($1::uuid[]), unnest($2::uuid[]), unnest($8::smallint[]), jsonb_array_elements($9::jsonb)) AS g(id, tenant_id, priority, input)
 )
-SELECT count(*) FROM made`;
+INSERT INTO ops.audit_log (at, tenant_id, actor, action, run_id, details)
+SELECT statement_timestamp(), tenant_id, $6, 'run.accepted', id, $10::jsonb FROM unnest($1::uuid[], $2::uuid[]) AS g(id, tenant_id)`;
 
 function isPlain(run: NewRun, first: NewRun): boolean {
   return (
@@ -70,8 +68,8 @@ const ALL_QUEUED: Inserted = { get: () => 'queued', has: () => true };
 
 async function insertPlain(client: SqlClient, runs: readonly NewRun[], first: NewRun): Promise<Inserted> {
   await namedQuery(client, 'ns-insert-plain', PLAIN, [
-    runs.map((r) => r.id).join(','),
-    runs.map((r) => r.tenantId).join(','),
+    uuidArray(runs.map((r) => r.id)),
+    uuidArray(runs.map((r) => r.tenantId)),
     first.job,
     first.inputVersion,
     first.queue,
