@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { inTransaction } from '@nightshift/db';
 import pg from 'pg';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import type { AcceptRequest } from './accept.ts';
 import {
@@ -326,6 +326,91 @@ describe('acceptMany', () => {
     const many = engine.producer.acceptMany([good, { ...good, input: { unknown: 1 } }], 'test');
     await expect(many).rejects.toBeInstanceOf(InvalidInputError);
     expect(await openRuns()).toEqual([]);
+  });
+
+  describe('in several statements', () => {
+    const many = (change: (i: number) => Partial<AcceptRequest>): AcceptRequest[] =>
+      Array.from({ length: 2_500 }, (_, i) => ({ job: 'tiny.echo', tenant: slug, input: {}, ...change(i) }));
+
+    it.each([
+      ['a bad input in the last', { 2499: { input: { text: 5 } } }, InvalidInputError],
+      [
+        'a bad input before a tenant that is not there',
+        { 1500: { input: { text: 5 } }, 2400: { tenant: 'x' } },
+        InvalidInputError,
+      ],
+      [
+        'a tenant that is not there before a bad input',
+        { 700: { tenant: 'x' }, 1500: { input: { text: 5 } } },
+        UnknownTenantError,
+      ],
+      ['an unknown job in the last', { 2100: { job: 'tiny.ehco' } }, UnknownJobError],
+    ] as const)(
+      'leaves nothing behind after %s',
+      async (_what, changes: Readonly<Record<number, Partial<AcceptRequest>>>, type) => {
+        const requests = many((i) => changes[i] ?? {});
+        await expect(engine.producer.acceptMany(requests, 'test')).rejects.toBeInstanceOf(type);
+        expect(await openRuns()).toEqual([]);
+      },
+    );
+
+    it('leaves nothing behind when Postgres refuses something in the last', async () => {
+      // No text may hold a NUL.
+      const requests = many((i) => (i === 2_400 ? { idempotency: key('a\u0000b') } : {}));
+      await expect(engine.producer.acceptMany(requests, 'test')).rejects.toMatchObject({ code: '22021' });
+      expect(await openRuns()).toEqual([]);
+    });
+
+    it('joins keys across them, and refuses another body', async () => {
+      const name = `far-${slug}`;
+      const keyed = (i: number) => [3, 1_700, 2_400].includes(i);
+      const accepted = await engine.producer.acceptMany(
+        many((i) => (keyed(i) ? { idempotency: key(name) } : {})),
+        'test',
+      );
+      expect(accepted.map((run) => run.joined)).toEqual(accepted.map((_, i) => i === 1_700 || i === 2_400));
+      expect([accepted[1_700]?.id, accepted[2_400]?.id]).toEqual([accepted[3]?.id, accepted[3]?.id]);
+      expect(await openRuns()).toHaveLength(2_498);
+      const other = many((i) => (i === 2_400 ? { idempotency: key(name, 'another body') } : {}));
+      await expect(engine.producer.acceptMany(other, 'test')).rejects.toBeInstanceOf(IdempotencyConflictError);
+      expect(await openRuns()).toHaveLength(2_498);
+    });
+
+    it('answers with each state, also where jobs and times differ', async () => {
+      const dueAt = new Date(Date.now() + 3_600_000);
+      const accepted = await engine.producer.acceptMany(
+        many((i) => (i % 2 === 1 ? { dueAt } : {})),
+        'test',
+      );
+      expect(accepted.every((run, i) => run.status === (i % 2 === 1 ? 'scheduled' : 'queued'))).toBe(true);
+      const states = new Map((await openRuns()).map((run) => [run.id, run.state]));
+      expect(accepted.map((run) => run.status)).toEqual(accepted.map((run) => states.get(run.id)));
+    });
+
+    it('says that Postgres is away when the connection is lost between them, and leaves nothing', async () => {
+      const { admin } = engine.store;
+      const holder = await admin.connect();
+      try {
+        await holder.query('BEGIN; LOCK TABLE ops.open_runs IN EXCLUSIVE MODE');
+        const answer = engine.producer.acceptMany(
+          many(() => ({})),
+          'test',
+        );
+        const lost = expect(answer).rejects.toBeInstanceOf(StoreUnavailableError);
+        await vi.waitFor(async () => {
+          const { rowCount } = await admin.query(
+            `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE relation = 'ops.open_runs'::regclass AND NOT granted`,
+          );
+          expect(rowCount).toBe(1);
+        });
+        await lost;
+      } finally {
+        await holder.query('ROLLBACK');
+        holder.release();
+      }
+      expect(await openRuns()).toEqual([]);
+      expect(await accept()).toMatchObject({ status: 'queued' });
+    });
   });
 
   it('joins by key and by open run, also among its own', async () => {

@@ -1,6 +1,8 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { inTransaction, type Pool, type PoolClient } from '@nightshift/db';
 import type { FieldCrypto } from '@nightshift/db/crypto';
 import type { Catalogue } from './catalogue.ts';
+import { hasPersonal } from './crypto/personal.ts';
 import { sealRun, sealRuns } from './crypto/sealed-input.ts';
 import type { DefinedJob, RunOptions } from './define-job.ts';
 import { IdempotencyConflictError, StoreUnavailableError } from './errors.ts';
@@ -32,6 +34,13 @@ export interface Accepted {
   readonly tenantId: string;
 }
 
+/** What a run takes from its job and its tenant. */
+interface Terms {
+  readonly job: DefinedJob;
+  readonly tenantId: string;
+  readonly options: RunOptions;
+}
+
 export interface AcceptDeps {
   readonly ops: Pool;
   readonly catalogue: Catalogue;
@@ -45,7 +54,7 @@ export interface AcceptDeps {
 /** Two flights keep Postgres busy while the next batch gathers; more would only make batches smaller. */
 const FLIGHTS = 2;
 const BATCH = 1_000;
-/** Runs of one `acceptMany` in a statement. */
+/** Runs of one `acceptMany` in a statement: a statement costs Postgres as much as 20 to 40 of them, so fewer do not pay. */
 const MANY_A_STATEMENT = 1_000;
 
 /** Who has waited this long for a flight that was lost to a silent Postgres is not sent into the next one: it would be late, ms. */
@@ -146,42 +155,50 @@ export function createAccept(deps: AcceptDeps) {
     });
   }
 
-  /** Prepares many; what their jobs and tenants have in common is looked up once. */
-  async function prepareAll(requests: readonly AcceptRequest[], actor: string): Promise<readonly NewRun[]> {
-    const shared = new Map<DefinedJob, Map<string | null, { tenantId: string; options: RunOptions }>>();
-    const runs: NewRun[] = [];
-    for (const request of requests) {
-      const job = deps.catalogue.get(request.job);
-      checkOfOneTenant(job, request.tenant, request.input);
-      let ofJob = shared.get(job);
-      if (ofJob === undefined) {
-        ofJob = new Map();
-        shared.set(job, ofJob);
+  /**
+   * Terms of each request, up to the first that has none: why, is told when those before it have shown no error of their own. What many
+   * have in common is looked up once.
+   */
+  async function termsOf(requests: readonly AcceptRequest[]): Promise<{ terms: readonly Terms[]; refusal: unknown }> {
+    const shared = new Map<DefinedJob, Map<string | null, Terms>>();
+    const terms: Terms[] = [];
+    try {
+      for (const request of requests) {
+        const job = deps.catalogue.get(request.job);
+        checkOfOneTenant(job, request.tenant, request.input);
+        let ofJob = shared.get(job);
+        if (ofJob === undefined) {
+          ofJob = new Map();
+          shared.set(job, ofJob);
+        }
+        let found = ofJob.get(request.tenant);
+        if (found === undefined) {
+          found = await storeErrors(async () => {
+            const { id: tenantId } = await deps.tenants.resolve(job, request.tenant);
+            return { job, tenantId, options: await deps.settings.effective(job, tenantId, {}) };
+          });
+          ofJob.set(request.tenant, found);
+        }
+        terms.push(found);
       }
-      let found = ofJob.get(request.tenant);
-      if (found === undefined) {
-        found = await storeErrors(async () => {
-          const { id: tenantId } = await deps.tenants.resolve(job, request.tenant);
-          return { tenantId, options: await deps.settings.effective(job, tenantId, {}) };
-        });
-        ofJob.set(request.tenant, found);
-      }
-      const { tenantId, options } = found;
-      const { input, priority, dueAt, idempotency } = request;
-      runs.push(
-        newRun({
-          job,
-          tenantId,
-          actor,
-          options: request.options === undefined ? options : { ...options, ...request.options },
-          input,
-          priority,
-          dueAt,
-          idempotency,
-        }),
-      );
+    } catch (refusal) {
+      return { terms, refusal };
     }
-    return storeErrors(() => sealRuns(deps.crypto, runs));
+    return { terms, refusal: null };
+  }
+
+  function runOf(request: AcceptRequest, { job, tenantId, options }: Terms, actor: string): NewRun {
+    const { input, priority, dueAt, idempotency } = request;
+    return newRun({
+      job,
+      tenantId,
+      actor,
+      options: request.options === undefined ? options : { ...options, ...request.options },
+      input,
+      priority,
+      dueAt,
+      idempotency,
+    });
   }
 
   return {
@@ -209,29 +226,62 @@ export function createAccept(deps: AcceptDeps) {
      * Many at once, in order, all of them or none, in one transaction. Errors: those of `accept`, for the first request that has one.
      */
     async acceptMany(requests: readonly AcceptRequest[], actor: string): Promise<Accepted[]> {
-      const runs = await prepareAll(requests, actor);
-      const accepted = await storeErrors(() =>
-        inTransaction(deps.ops, [], async (client) => {
-          const all: Accepted[] = [];
-          for (let i = 0; i < runs.length; i += MANY_A_STATEMENT) {
-            const some = runs.slice(i, i + MANY_A_STATEMENT);
-            const made = await insertRuns(client, some);
-            for (const run of some) {
-              const status = made.get(run.id);
-              all.push(
-                status === undefined
-                  ? await insertOrJoin(client, run)
-                  : { id: run.id, status, joined: false, tenantId: run.tenantId },
-              );
-            }
+      const { terms, refusal } = await termsOf(requests);
+      const made = (from: number, to: number) =>
+        terms.slice(from, to).map((term, i) => runOf(requests[from + i] as AcceptRequest, term, actor));
+      if (terms.length < requests.length) {
+        made(0, terms.length);
+        throw refusal;
+      }
+      // Its keys may have to be read, and no transaction waits for that.
+      const sealed = terms.some(({ job }) => hasPersonal(job.input))
+        ? await storeErrors(() => sealRuns(deps.crypto, made(0, terms.length)))
+        : null;
+      const part = (from: number) =>
+        sealed?.slice(from, from + MANY_A_STATEMENT) ?? made(from, from + MANY_A_STATEMENT);
+      // The first is prepared before there is a transaction: most calls have no other, and bad ones need none.
+      const first = part(0);
+      const queues = new Set<string>();
+      const answers = await storeErrors(() =>
+        inTransaction(deps.ops, [], async (client, beforeCommit) => {
+          const sent: Promise<Accepted[]>[] = [];
+          for (let from = 0; from < terms.length; from += MANY_A_STATEMENT) {
+            // A statement leaves when its turn of the event loop is over: Postgres is at it while the next runs are prepared.
+            if (from > 0) await nextTurn();
+            const runs = from === 0 ? first : part(from);
+            for (const run of runs) queues.add(run.queue);
+            const accepted = insertInOrder(client, runs);
+            beforeCommit(accepted);
+            sent.push(accepted);
+            // What joins asks more of Postgres, and before the next runs are inserted.
+            if (runs.some(mayJoin)) await accepted;
           }
-          return all;
+          return sent;
         }),
       );
-      deps.wake(new Set(runs.map((run) => run.queue)));
-      return accepted;
+      deps.wake(queues);
+      return (await Promise.all(answers)).flat();
     },
   };
+}
+
+function mayJoin(run: NewRun): boolean {
+  return run.idempotency !== null || run.uniqueKey !== null;
+}
+
+/** Inserts the runs in one statement, sent at once; then finds for each that was left out the run that answers for it. */
+async function insertInOrder(client: PoolClient, runs: readonly NewRun[]): Promise<Accepted[]> {
+  const made = await insertRuns(client, runs);
+  const accepted: Accepted[] = [];
+  for (const run of runs) {
+    const status = made.get(run.id);
+    accepted.push(
+      status === undefined
+        ? await insertOrJoin(client, run)
+        : { id: run.id, status, joined: false, tenantId: run.tenantId },
+    );
+  }
+  return accepted;
 }
 
 /** Five tries: each time the run that stood in the way ended before it could be joined. */

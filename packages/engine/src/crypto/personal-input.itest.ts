@@ -176,6 +176,22 @@ describe('personal fields of an input', () => {
     expect(seen).toHaveLength(8);
   });
 
+  test('are encrypted each with its own run, when there are so many that they are inserted in several statements', async () => {
+    const { producer } = engine;
+    const later = { ...request(call), dueAt: new Date(Date.now() + 3_600_000) };
+    const runs = await producer.acceptMany(
+      Array.from({ length: 1_002 }, (_, i) => ({ ...later, input: { ...input, n: i } })),
+      'test',
+    );
+    expect(runs).toHaveLength(1_002);
+    for (const n of [0, 999, 1_001])
+      expect((await findRun(producer.pools, runs[n]?.id ?? '', tenant)).input).toMatchObject({
+        who: { name: '<personal>' },
+        n,
+      });
+    expect(await anywhere('Lovelace')).toEqual([]);
+  });
+
   test('come to every shard of a sweep', async () => {
     await addItems(engine.store, tenant, 4);
     const { id } = await engine.producer.accept({ ...request(walk), options: { shards: 2 } }, 'test');
