@@ -6,7 +6,7 @@ const ELEMENT_BYTES = 20;
 const HEAD_BYTES = 20;
 
 /**
- * Ids as Postgres' own form of `uuid[]`, for a parameter: half as long as their text, and nothing to parse for either side.
+ * Ids as Postgres' own form of `uuid[]`, for a parameter: half as long as their text, and nothing for it to parse.
  * Errors: `TypeError` when one is no UUID.
  */
 export function uuidArray(ids: readonly string[]): Buffer {
