@@ -1,5 +1,6 @@
 import type { PoolClient } from '@nightshift/db';
 import type { Dispatch } from './execute/execution.ts';
+import { uuidArray } from './uuid-array.ts';
 
 /** What a pass reads first: what live workers can take, what is in hand, what is paused, whose turn it is. */
 export interface QueueState {
@@ -357,8 +358,7 @@ export async function markDispatched(
   tenantCursor: string | null,
   skipLocked: boolean,
 ): Promise<void> {
-  // As text: pg quotes an array's elements one by one.
-  const runs = `{${dispatches.map((dispatch) => dispatch.runs.join(',')).join(',')}}`;
+  const runs = uuidArray(dispatches.flatMap((dispatch) => dispatch.runs));
   const [one] = dispatches;
   if (dispatches.length === 1 && one !== undefined && !skipLocked) {
     // The idle platform's way: nothing to cut up, nothing to join.
