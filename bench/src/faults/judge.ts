@@ -63,7 +63,7 @@ async function stillOpen(fleet: Fleet, settleMs: number): Promise<number> {
 async function runsOfOneKey(fleet: Fleet): Promise<number> {
   const [row] = await fleet.admin.rows<{ n: number }>(
     `SELECT count(*)::int AS n FROM (
-       SELECT input ->> 'echo' FROM ops.run_payloads WHERE input ? 'echo' GROUP BY 1 HAVING count(*) > 1) AS doubled`,
+       SELECT input ->> 'echo' FROM ops.payloads, unnest(inputs) AS input WHERE input ? 'echo' GROUP BY 1 HAVING count(*) > 1) AS doubled`,
   );
   return row?.n ?? 0;
 }

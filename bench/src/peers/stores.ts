@@ -71,7 +71,7 @@ function nightshiftStore(admin: pg.Pool, redis: Redis): Store {
       (await count(admin, 'SELECT count(*) AS n FROM (SELECT 1 FROM ops.open_runs LIMIT 1) s')) === 0,
     left: () => count(admin, 'SELECT count(*) AS n FROM ops.open_runs'),
     async settle() {
-      await admin.query('VACUUM (ANALYZE) ops.open_runs, ops.audit_log, ops.runs, ops.run_payloads');
+      await admin.query('VACUUM (ANALYZE) ops.open_runs, ops.audit_log, ops.runs, ops.payloads');
       await admin.query('CHECKPOINT');
     },
   };

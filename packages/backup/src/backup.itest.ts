@@ -61,6 +61,7 @@ async function addOdd(store: TestStore): Promise<void> {
 
 const TENANT = '11111111-1111-4111-8111-111111111111';
 const OTHER = '22222222-2222-4222-8222-222222222222';
+const BUNDLE = '01900000-0000-7000-8000-000000000000';
 
 async function fillOdd({ admin }: TestStore): Promise<void> {
   await admin.query(`
@@ -77,6 +78,21 @@ async function fillOdd({ admin }: TestStore): Promise<void> {
   );
   await admin.query(
     `INSERT INTO odd.values (tenant_id, note) SELECT '${OTHER}', repeat('x', n) FROM generate_series(1, 300) n`,
+  );
+}
+
+/** A bundle of two gyms, which share the id of its payloads: a run of each that answered nothing, and one that answered. */
+async function addPayloads({ admin }: TestStore): Promise<void> {
+  await admin.query(
+    `WITH given AS (
+       SELECT ('01900000-0000-7000-8000-' || substr(md5(t.id || n::text), 1, 12))::uuid AS id, t.id AS tenant_id, n FROM (SELECT id FROM ops.tenants WHERE system = 'gym') AS t, generate_series(1, 2) AS n
+     ), history AS (
+       INSERT INTO ops.runs (id, tenant_id, job, input_version, queue, priority, outcome, attempts, due_at, accepted_at, actor, options, payload_id)
+       SELECT id, tenant_id, 'gym.x', 1, 'gym', 2, 'completed', 1, now(), now(), 'test', '{}', '${BUNDLE}' FROM given
+     )
+     INSERT INTO ops.payloads (id, tenant_id, runs, inputs, results)
+     SELECT '${BUNDLE}', tenant_id, array_agg(id), array_agg(jsonb_build_object('n', n, 'text', E'{"a", \\\\N}\\n')), array_agg(CASE WHEN n = 2 THEN '"done"'::jsonb END)
+     FROM given GROUP BY tenant_id`,
   );
 }
 
@@ -155,6 +171,7 @@ beforeAll(async () => {
   await source.admin.query(
     `INSERT INTO ops.audit_log (at, actor, action, details) SELECT now() - make_interval(days => n), 'test', 'a', '{"n": 1}' FROM generate_series(0, 99) n`,
   );
+  await addPayloads(source);
   whole = await backUp(source, { path: WHOLE });
   empty = await newStore();
   await addOdd(empty);
@@ -319,6 +336,10 @@ test('a tenant’s backup holds its rows and nobody else’s, and restores by it
   await restoreInto(target, manifest.id, 'one');
   const own = `SELECT (SELECT count(*)::int FROM gym.visits WHERE tenant_id = $1) AS visits, (SELECT count(*)::int FROM gym.members WHERE tenant_id = $1) AS members`;
   expect((await target.admin.query(own, [tenant.id])).rows).toEqual((await source.admin.query(own, [tenant.id])).rows);
+  const payloads = `SELECT tenant_id, input, result FROM ops.run_payloads WHERE $1::uuid IS NULL OR tenant_id = $1 ORDER BY input ->> 'n'`;
+  const kept = (await target.admin.query(payloads, [null])).rows;
+  expect(kept).toMatchObject([{ tenant_id: tenant.id, result: null }, { result: 'done' }]);
+  expect(kept).toEqual((await source.admin.query(payloads, [tenant.id])).rows);
   const others = await target.admin.query(`SELECT slug FROM ops.tenants WHERE kind = 'tenant'`);
   expect(others.rows).toEqual([{ slug: tenant.slug }]);
   expect((await target.admin.query('SELECT count(DISTINCT tenant_id)::int AS n FROM gym.visits')).rows).toEqual([

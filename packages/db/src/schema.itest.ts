@@ -207,12 +207,12 @@ describe('what the serving roles may do', () => {
       [randomUUID(), tenantId],
     );
     await db.admin.query(
-      `INSERT INTO ops.runs (id, tenant_id, job, input_version, queue, priority, outcome, attempts, due_at, accepted_at, actor, options)
-       VALUES ($1, $2, 'tiny.x', 1, 'tiny', 1, 'failed', 1, now(), now(), 'test', '{}')`,
+      `INSERT INTO ops.runs (id, tenant_id, job, input_version, queue, priority, outcome, attempts, due_at, accepted_at, actor, options, payload_id)
+       VALUES ($1, $2, 'tiny.x', 1, 'tiny', 1, 'failed', 1, now(), now(), 'test', '{}', $1)`,
       [run, tenantId],
     );
     const others = [
-      `INSERT INTO ops.run_payloads (run_id, tenant_id, input) VALUES ($1, $2, '{}')`,
+      `INSERT INTO ops.payloads (id, tenant_id, runs, inputs) VALUES ($1, $2, ARRAY[$1::uuid], ARRAY['{"n": 1}'::jsonb])`,
       `INSERT INTO ops.attempts (run_id, attempt, tenant_id, outcome) VALUES ($1, 1, $2, 'failed')`,
       `INSERT INTO ops.item_failures (run_id, item_key, tenant_id, error_class, error_message, attempt) VALUES ($1, 'k', $2, 'E', 'm', 1)`,
       `INSERT INTO ops.idempotency_keys (principal, tenant_id, key, body_sha256, run_id) VALUES ('p', $2, 'k', 'x', $1)`,
@@ -229,7 +229,7 @@ describe('what the serving roles may do', () => {
   }
 
   const readable = [
-    'open_runs', 'runs', 'run_payloads', 'attempts', 'item_failures', 'idempotency_keys', 'audit_log', 'job_settings', 'alerts',
+    'open_runs', 'runs', 'payloads', 'run_payloads', 'attempts', 'item_failures', 'idempotency_keys', 'audit_log', 'job_settings', 'alerts',
     'notifications', 'notification_preferences',
   ]; // biome-ignore format: a list of names
 

@@ -7,6 +7,7 @@ import { openForRetry, sealRun } from './crypto/sealed-input.ts';
 import { type DefinedJob, jobForInput, type RunOptions } from './define-job.ts';
 import { RunStateError, UnknownRunError } from './errors.ts';
 import { type NewRun, newRun } from './new-run.ts';
+import { inputOf, payloadOf } from './payload-of.ts';
 import { priorityName } from './priority.ts';
 import { endRuns } from './record.ts';
 import { isEnded, type RunStatus } from './run-status.ts';
@@ -46,9 +47,9 @@ export function createControl(deps: ControlDeps) {
   async function endedRun(client: PoolClient, id: string, tenantId: string | null): Promise<EndedRun> {
     if (!isUuid(id)) throw new UnknownRunError(id);
     const { rows } = await client.query<EndedRun>(
-      `SELECT r.id, r.tenant_id, r.job, r.input_version, r.priority, r.outcome, r.options, r.tick_date::text, r.failed_items, r.parent_id, coalesce(p.input, '{}') AS input,
-         p.run_id IS NOT NULL OR to_regclass('ops.run_payloads_' || to_char(r.accepted_at AT TIME ZONE 'UTC', 'IYYY"w"IW')) IS NOT NULL AS input_kept
-       FROM ops.runs r LEFT JOIN ops.run_payloads p ON p.run_id = r.id WHERE r.id = $1 AND ($2::uuid IS NULL OR r.tenant_id = $2)`,
+      `SELECT r.id, r.tenant_id, r.job, r.input_version, r.priority, r.outcome, r.options, r.tick_date::text, r.failed_items, r.parent_id, coalesce(${inputOf('r')}, '{}') AS input,
+         p.id IS NOT NULL OR (r.payload_id IS NULL AND to_regclass('ops.payloads_' || to_char(r.accepted_at AT TIME ZONE 'UTC', 'IYYY"w"IW')) IS NOT NULL) AS input_kept
+       FROM ops.runs r LEFT JOIN ${payloadOf('r')} WHERE r.id = $1 AND ($2::uuid IS NULL OR r.tenant_id = $2)`,
       [id, tenantId],
     );
     const [row] = rows;

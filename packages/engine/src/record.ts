@@ -35,15 +35,16 @@ WITH given AS (
 ), history AS (
   INSERT INTO ops.runs (id, tenant_id, job, input_version, queue, priority, outcome, attempts, crashes, due_at, accepted_at, started_at,
     ended_at, duration_ms, bundle_size, worker, expected, processed, changed, failed_items, error_class, error_message, trigger_id,
-    parent_id, retry_of, replay_of, stale_inputs, tick_date, actor, options)
+    parent_id, retry_of, replay_of, stale_inputs, tick_date, actor, options, payload_id)
   SELECT id, tenant_id, job, input_version, queue, priority, outcome, attempt, crashes, due_at, accepted_at,
     coalesce(started_at, ended_at - make_interval(secs => duration_ms / 1000.0)), ended_at, duration_ms, $10, coalesce($9, worker),
     expected, processed, changed, failed_items, error_class, error_message, trigger_id, parent_id, retry_of, replay_of, stale_inputs,
-    tick_date, actor, options
+    tick_date, actor, options, CASE WHEN input <> '{}' OR result IS NOT NULL THEN id END
   FROM ended
 ), payload AS (
-  INSERT INTO ops.run_payloads (run_id, tenant_id, input, result)
-  SELECT id, tenant_id, input, result FROM ended WHERE input <> '{}' OR result IS NOT NULL
+  INSERT INTO ops.payloads (id, tenant_id, runs, inputs, results)
+  SELECT id, tenant_id, ARRAY[id], ARRAY[input], CASE WHEN result IS NOT NULL THEN ARRAY[result] END
+  FROM ended WHERE input <> '{}' OR result IS NOT NULL
 ), audited AS (
   INSERT INTO ops.audit_log (at, tenant_id, actor, action, run_id, details)
   SELECT ended_at, tenant_id, coalesce(CASE WHEN outcome = 'cancelled' THEN cancel_actor END, 'worker:' || coalesce($9, worker), 'platform'),
@@ -98,23 +99,27 @@ export async function endRuns(
   return new Set(rows.map((row) => row.id));
 }
 
+// What the runs were given and answered is one row, one a tenant: the arrays are made in one pass, so that their elements have the same order.
 const END_CLEAN = `
 WITH over AS (
   DELETE FROM ops.dispatches WHERE id = $1 RETURNING id, runs
 ), ended AS (
   DELETE FROM ops.open_runs o USING over WHERE o.id = ANY (over.runs) AND o.dispatch_id = over.id
   RETURNING o.id, o.tenant_id, o.job, o.input_version, o.queue, o.priority, o.attempt, o.crashes, o.due_at, o.accepted_at, o.started_at, o.trigger_id,
-    o.parent_id, o.retry_of, o.replay_of, o.stale_inputs, o.tick_date, o.actor, o.options, o.input, statement_timestamp() AS ended_at
+    o.parent_id, o.retry_of, o.replay_of, o.stale_inputs, o.tick_date, o.actor, o.options, o.input, statement_timestamp() AS ended_at,
+    CASE WHEN o.input <> '{}' OR $6::jsonb ? o.id::text THEN over.id END AS payload_id
 ), history AS (
   INSERT INTO ops.runs (id, tenant_id, job, input_version, queue, priority, outcome, attempts, crashes, due_at, accepted_at, started_at,
-    ended_at, duration_ms, bundle_size, worker, trigger_id, parent_id, retry_of, replay_of, stale_inputs, tick_date, actor, options)
+    ended_at, duration_ms, bundle_size, worker, trigger_id, parent_id, retry_of, replay_of, stale_inputs, tick_date, actor, options, payload_id)
   SELECT id, tenant_id, job, input_version, queue, priority, 'completed', attempt, crashes, due_at, accepted_at,
     coalesce(started_at, ended_at - make_interval(secs => b.ms / 1000.0)), ended_at, b.ms, b.size, $3, trigger_id, parent_id, retry_of, replay_of,
-    stale_inputs, tick_date, actor, options
+    stale_inputs, tick_date, actor, options, payload_id
   FROM ended JOIN unnest($8::uuid[], $2::integer[], $4::smallint[]) AS b(tenant, ms, size) ON b.tenant = tenant_id
 ), payload AS (
-  INSERT INTO ops.run_payloads (run_id, tenant_id, input, result)
-  SELECT id, tenant_id, input, $6::jsonb -> id::text FROM ended WHERE input <> '{}' OR $6::jsonb ? id::text
+  INSERT INTO ops.payloads (id, tenant_id, runs, inputs, results)
+  SELECT payload_id, tenant_id, array_agg(id), array_agg(input), CASE WHEN count(result) > 0 THEN array_agg(result) END
+  FROM (SELECT payload_id, tenant_id, id, input, CASE WHEN $6::jsonb IS NOT NULL THEN $6::jsonb -> id::text END AS result FROM ended WHERE payload_id IS NOT NULL) AS kept
+  GROUP BY payload_id, tenant_id
 ), audited AS (
   INSERT INTO ops.audit_log (at, tenant_id, actor, action, run_id, details)
   SELECT ended_at, tenant_id, 'worker:' || $3, 'run.ended', id, $5::jsonb FROM ended

@@ -65,7 +65,7 @@ test('a tenant’s caller retries its own; jobs that it may not start are left',
 
 test('what its job no longer takes is refused, and the others go on', async () => {
   const [bad, good] = await failed(one, 'c', 2);
-  await engine.store.admin.query(`UPDATE ops.run_payloads SET input = '{"n": "x"}' WHERE run_id = $1`, [bad]);
+  await engine.store.admin.query(`UPDATE ops.payloads SET inputs = ARRAY['{"n": "x"}'::jsonb] WHERE id = $1`, [bad]);
   const since = new Date(Date.now() - 60_000);
   const { count, runs } = await engine.producer.retryMany(
     { status: 'failed', job: one.name, tenant: 'c', since, limit: 10 },

@@ -8,6 +8,7 @@ import { InvalidInputError, RunStateError, UnknownJobError } from './errors.ts';
 import { NO_ID } from './id.ts';
 import { insertRuns } from './insert-runs.ts';
 import { type NewRun, newRun } from './new-run.ts';
+import { inputOf, payloadOf } from './payload-of.ts';
 import { priorityName } from './priority.ts';
 import { uuid7Floor } from './query/runs.ts';
 
@@ -58,8 +59,8 @@ interface EndedRow {
 
 // Shards are their parent's to retry.
 const FIND = `
-SELECT r.id, r.tenant_id, r.job, r.outcome::text, r.priority, r.options, r.tick_date::text, coalesce(p.input, '{}') AS input
-FROM ops.runs r LEFT JOIN ops.run_payloads p ON p.run_id = r.id
+SELECT r.id, r.tenant_id, r.job, r.outcome::text, r.priority, r.options, r.tick_date::text, coalesce(${inputOf('r')}, '{}') AS input
+FROM ops.runs r LEFT JOIN ${payloadOf('r')}
 WHERE r.outcome = $1 AND r.outcome <> 'completed' AND r.parent_id IS NULL AND r.job = ANY ($2)
   AND ($3::uuid IS NULL OR r.tenant_id = $3)
   AND ($4::text IS NULL OR r.tenant_id IN (SELECT t.id FROM ops.tenants t WHERE t.slug = $4 OR t.id::text = $4))

@@ -5,6 +5,7 @@ import { type DefinedJob, longForm, type RunOptions, type SqlClient, type SweepJ
 import { LostClaimError } from './errors.ts';
 import { lend } from './execute/execution.ts';
 import { newId } from './id.ts';
+import { payloadOf, resultOf } from './payload-of.ts';
 import { endRuns } from './record.ts';
 import type { RunOutcome } from './run-status.ts';
 import { sweepSummary } from './sweep-summary.ts';
@@ -152,7 +153,7 @@ async function familyOf(client: SqlClient, parentId: string): Promise<Family> {
        coalesce(sum(r.failed_items), 0)::integer AS "failedItems", count(*) FILTER (WHERE r.outcome = 'failed')::integer AS failed,
        count(*) FILTER (WHERE r.outcome = 'cancelled')::integer AS cancelled,
        (SELECT jsonb_object_agg(key, n) FROM (
-          SELECT key, sum(value::numeric)::integer AS n FROM ops.runs c JOIN ops.run_payloads p ON p.run_id = c.id, jsonb_each_text(p.result -> 'tally')
+          SELECT key, sum(value::numeric)::integer AS n FROM ops.runs c JOIN ${payloadOf('c')}, jsonb_each_text(${resultOf('c')} -> 'tally')
           WHERE c.parent_id = $1 GROUP BY key) t) AS tally
      FROM ops.runs r WHERE r.parent_id = $1`,
     [parentId],

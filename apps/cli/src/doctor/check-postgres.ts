@@ -136,7 +136,7 @@ async function partitions(client: Query): Promise<Finding> {
   const { rows } = await client.query<{ part: string }>(
     `SELECT part FROM (
        SELECT parent || '_' || to_char((now() AT TIME ZONE 'UTC') + step * interval '7 days', 'IYYY"w"IW') AS part
-       FROM unnest(ARRAY['runs', 'run_payloads', 'attempts', 'item_failures']) parent, generate_series(0, 2) step
+       FROM unnest(ARRAY['runs', 'payloads', 'attempts', 'item_failures']) parent, generate_series(0, 2) step
        UNION ALL
        SELECT parent || '_' || to_char(date_trunc('month', now() AT TIME ZONE 'UTC') + step * interval '1 month', 'YYYY"m"MM')
        FROM unnest(ARRAY['ticks', 'audit_log']) parent, generate_series(0, 1) step) wanted

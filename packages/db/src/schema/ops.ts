@@ -138,15 +138,24 @@ export const runs = opsSchema.table('runs', {
   tickDate: date('tick_date'),
   actor: text('actor').notNull(),
   options: jsonb('options').notNull(),
+  /** Row of `payloads`. Null: the input was `{}` and there was no result. */
+  payloadId: uuid('payload_id'),
 });
 
-/** Dropped sooner than `runs`. */
-export const runPayloads = opsSchema.table('run_payloads', {
-  runId: uuid('run_id').primaryKey(),
-  tenantId: tenantId(),
-  input: jsonb('input').notNull(),
-  result: jsonb('result'),
-});
+/** What runs were given and what they answered, a row for those that ended together. Dropped sooner than `runs`; the view `ops.run_payloads` has each run's own. */
+export const payloads = opsSchema.table(
+  'payloads',
+  {
+    /** The dispatch's, where all its runs completed; else the run's own. */
+    id: uuid('id').notNull(),
+    tenantId: tenantId(),
+    runs: uuid('runs').array().notNull(),
+    /** Each at the place of its run, as are the results. */
+    inputs: jsonb('inputs').array().notNull(),
+    results: jsonb('results').array(),
+  },
+  (table) => [primaryKey({ columns: [table.id, table.tenantId] })],
+);
 
 /** Attempts that did not end their run. */
 export const attempts = opsSchema.table(

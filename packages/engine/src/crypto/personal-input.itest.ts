@@ -120,7 +120,7 @@ describe('a personal result', () => {
     const moved = await producer.accept({ job: job.name, tenant: other, input: {} }, 'test');
     await ended(moved.id);
     await store.admin.query(
-      'UPDATE ops.run_payloads SET result = (SELECT result FROM ops.run_payloads WHERE run_id = $1) WHERE run_id = $2',
+      'UPDATE ops.payloads SET results = (SELECT results FROM ops.payloads WHERE runs = ARRAY[$1::uuid]) WHERE runs = ARRAY[$2::uuid]',
       [id, moved.id],
     );
     expect(await findRun(producer.pools, moved.id, other, producer.crypto)).toMatchObject({ result: '<personal>' });

@@ -3,6 +3,7 @@ import type { FieldCrypto } from '@nightshift/db/crypto';
 import { maskedInput } from '../crypto/sealed-input.ts';
 import { maskedResult, openResult } from '../crypto/sealed-result.ts';
 import { UnknownRunError } from '../errors.ts';
+import { inputOf, payloadOf, resultOf } from '../payload-of.ts';
 import { type Priority, priorityName } from '../priority.ts';
 import { isEnded, OPEN_STATES, RUN_OUTCOMES, type RunStatus } from '../run-status.ts';
 import { decodeCursor, toPage, UUID_PART } from './cursor.ts';
@@ -63,12 +64,12 @@ const COLUMNS = `v.id, v.tenant_id AS "tenantId", t.slug AS tenant, v.job, v.sta
   v.trigger_id AS "triggerId", v.parent_id AS "parentId", v.retry_of AS "retryOf", v.replay_of AS "replayOf",
   v.stale_inputs AS "staleInputs", v.tick_date::text AS "tickDate", v.actor, v.options`;
 
-const DETAIL = `SELECT ${COLUMNS}, coalesce(o.input, p.input) AS input, p.result,
+const DETAIL = `SELECT ${COLUMNS}, coalesce(o.input, ${inputOf('v')}) AS input, ${resultOf('v')} AS result,
     o.cancel_requested_at AS "cancelRequestedAt", o.after_job AS "afterJob", o.blocked_until AS "blockedUntil"
   FROM ops.run_view v
   LEFT JOIN ops.tenants t ON t.id = v.tenant_id
   LEFT JOIN ops.open_runs o ON o.id = v.id
-  LEFT JOIN ops.run_payloads p ON p.run_id = v.id
+  LEFT JOIN ${payloadOf('v')}
   WHERE v.id = ANY ($1::uuid[]) ORDER BY v.id`;
 
 type Row<View extends RunView> = Omit<View, 'priority'> & { readonly priority: number };
