@@ -1,34 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { drizzle } from 'drizzle-orm/node-postgres';
-import { migrate as runMigrations } from 'drizzle-orm/node-postgres/migrator';
-import pg from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { databaseUrl, migrate } from './index.ts';
+import { type OlderDatabase, olderDatabase } from './testing/older-database.ts';
 
-const MIGRATIONS = fileURLToPath(new URL('../migrations', import.meta.url));
-const LAST_BEFORE = '0014_hot_rows';
 const DAY_MS = 86_400_000;
 
-/** The migrations up to the one before, as an installation of that time has run them. */
-function olderMigrations(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'nightshift-migrations-'));
-  cpSync(MIGRATIONS, folder, { recursive: true });
-  const journal = join(folder, 'meta/_journal.json');
-  const content = JSON.parse(readFileSync(journal, 'utf8')) as { entries: { tag: string }[] };
-  content.entries = content.entries.filter(({ tag }) => tag <= LAST_BEFORE);
-  writeFileSync(journal, JSON.stringify(content));
-  return folder;
-}
-
-const database = `db_${randomUUID().replaceAll('-', '')}`;
-const serverUrl = process.env.NIGHTSHIFT_TEST_ADMIN_URL ?? '';
-const adminUrl = databaseUrl(serverUrl, database);
-let server: pg.Pool;
-let admin: pg.Pool;
+let older: OlderDatabase;
+let admin: OlderDatabase['admin'];
 
 const tenant = randomUUID();
 /** An id that a run accepted so many days ago can have. */
@@ -68,24 +45,11 @@ const before: Record<'payloads' | 'executions' | 'history' | 'weeks', object[]> 
 };
 
 beforeAll(async () => {
-  server = new pg.Pool({ connectionString: serverUrl, max: 1 });
-  await server.query(`CREATE DATABASE ${database} OWNER ns_owner`);
-  admin = new pg.Pool({ connectionString: adminUrl, max: 1 });
-  admin.on('error', () => undefined);
-  const folder = olderMigrations();
-  const client = await admin.connect();
-  await client.query('SET ROLE ns_owner');
-  await runMigrations(drizzle(client), {
-    migrationsFolder: folder,
-    migrationsSchema: 'ops',
-    migrationsTable: 'migrations',
+  older = await olderDatabase('0014_hot_rows', async (owner) => {
+    await owner.query(`SELECT ops.ensure_partitions(now() - interval '70 days')`);
+    await owner.query(`SELECT ops.ensure_partitions(now() - interval '28 days')`);
   });
-  await client.query(`SELECT ops.ensure_partitions(now() - interval '70 days')`);
-  await client.query(`SELECT ops.ensure_partitions(now() - interval '28 days')`);
-  await client.query('RESET ROLE');
-  client.release();
-  rmSync(folder, { recursive: true });
-
+  admin = older.admin;
   await admin.query(`INSERT INTO ops.tenants (id, system, slug, name) VALUES ($1, 'litigation', 'firm', 'Firm')`, [
     tenant,
   ]);
@@ -99,14 +63,10 @@ beforeAll(async () => {
   before.executions = await read(EXECUTIONS);
   before.history = await read(HISTORY);
   before.weeks = await read(WEEKS, ['run_payloads', 'payloads', 'ops.run_payloads']);
-  await migrate({ adminUrl: serverUrl, database });
+  await older.upgrade();
 });
 
-afterAll(async () => {
-  await admin.end();
-  await server.query(`DROP DATABASE ${database} WITH (FORCE)`);
-  await server.end();
-});
+afterAll(() => older.drop());
 
 it('carries every payload over, and readers see what they saw', async () => {
   expect(before.payloads).toHaveLength(3);

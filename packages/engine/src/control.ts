@@ -7,7 +7,7 @@ import { openForRetry, sealRun } from './crypto/sealed-input.ts';
 import { type DefinedJob, jobForInput, type RunOptions } from './define-job.ts';
 import { RunStateError, UnknownRunError } from './errors.ts';
 import { type NewRun, newRun } from './new-run.ts';
-import { inputOf, payloadOf } from './payload-of.ts';
+import { INPUT_DROPPED, inputKept, inputOf, payloadOf } from './payload-of.ts';
 import { priorityName } from './priority.ts';
 import { endRuns } from './record.ts';
 import { isEnded, type RunStatus } from './run-status.ts';
@@ -48,15 +48,14 @@ export function createControl(deps: ControlDeps) {
     if (!isUuid(id)) throw new UnknownRunError(id);
     const { rows } = await client.query<EndedRun>(
       `SELECT r.id, r.tenant_id, r.job, r.input_version, r.priority, r.outcome, r.options, r.tick_date::text, r.failed_items, r.parent_id, coalesce(${inputOf('r')}, '{}') AS input,
-         p.id IS NOT NULL OR (r.payload_id IS NULL AND to_regclass('ops.payloads_' || to_char(r.accepted_at AT TIME ZONE 'UTC', 'IYYY"w"IW')) IS NOT NULL) AS input_kept
+         ${inputKept('r')} AS input_kept
        FROM ops.runs r LEFT JOIN ${payloadOf('r')} WHERE r.id = $1 AND ($2::uuid IS NULL OR r.tenant_id = $2)`,
       [id, tenantId],
     );
     const [row] = rows;
     if (row?.parent_id)
       throw new RunStateError(id, row.outcome, `it is a shard of run '${row.parent_id}': do that one again.`);
-    if (row?.input_kept === false)
-      throw new RunStateError(id, row.outcome, 'its input is past its retention, so it cannot be done again.');
+    if (row?.input_kept === false) throw new RunStateError(id, row.outcome, INPUT_DROPPED);
     if (row !== undefined) return row;
     const open = await client.query<{ state: string }>(
       'SELECT state FROM ops.open_runs WHERE id = $1 AND ($2::uuid IS NULL OR tenant_id = $2)',

@@ -55,14 +55,15 @@ describe('what a dispatch ends clean', () => {
     return { id: await dispatchByHand(engine.store.admin, runs, newId()), runs };
   }
 
-  const end = (dispatch: { id: string; runs: string[] }, results: Record<string, unknown>) =>
-    inTransaction(engine.producer.pools.ops, [], (client) =>
-      endClean(
-        client,
-        { dispatchId: dispatch.id, job: 'tiny.nobodys', runs: dispatch.runs.length, durationMs: 1, results },
-        { worker: 'test', bundleSize: dispatch.runs.length },
-      ),
+  const end = async (dispatch: { id: string; runs: string[] }, results: Record<string, unknown>) => {
+    const bundles = await read<{ tenantId: string; runs: number; durationMs: number }>(
+      'SELECT tenant_id AS "tenantId", count(*)::int AS runs, 1 AS "durationMs" FROM ops.open_runs WHERE id = ANY ($1) GROUP BY tenant_id',
+      [dispatch.runs],
     );
+    return inTransaction(engine.producer.pools.ops, [], (client) =>
+      endClean(client, { dispatchId: dispatch.id, job: 'tiny.nobodys', bundles, results }, 'test'),
+    );
+  };
   const stored = (id: string) =>
     read<{ tenant_id: string; runs: string[] }>('SELECT * FROM ops.payloads WHERE id = $1', [id]);
 

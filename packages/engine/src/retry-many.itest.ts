@@ -79,6 +79,18 @@ test('what its job no longer takes is refused, and the others go on', async () =
   ]);
 });
 
+test('what it was given and is no longer there is refused, and not done with nothing instead', async () => {
+  const [gone, kept] = await failed(one, 'c', 2);
+  // As when its week has been dropped.
+  await engine.store.admin.query('DELETE FROM ops.payloads WHERE id = $1', [gone]);
+  const filter = { status: 'failed', job: one.name, tenant: 'c', limit: 20 } as const;
+  const { runs } = await engine.producer.retryMany(filter, 'ada', null);
+  expect(runs.filter(({ id }) => id === gone || id === kept)).toMatchObject([
+    { id: gone, retryId: null, refused: expect.stringContaining('past its retention') },
+    { id: kept, refused: null },
+  ]);
+});
+
 test('times narrow it; another status finds none of these', async () => {
   await failed(two, 'b', 1);
   const filter = { status: 'failed', job: two.name, tenant: 'b', limit: 10, dryRun: true } as const;

@@ -8,7 +8,7 @@ import { InvalidInputError, RunStateError, UnknownJobError } from './errors.ts';
 import { NO_ID } from './id.ts';
 import { insertRuns } from './insert-runs.ts';
 import { type NewRun, newRun } from './new-run.ts';
-import { inputOf, payloadOf } from './payload-of.ts';
+import { INPUT_DROPPED, inputKept, inputOf, payloadOf } from './payload-of.ts';
 import { priorityName } from './priority.ts';
 import { uuid7Floor } from './query/runs.ts';
 
@@ -54,12 +54,13 @@ interface EndedRow {
   readonly options: RunOptions;
   readonly tick_date: string | null;
   readonly input: unknown;
+  readonly input_kept: boolean;
   readonly outcome: string;
 }
 
 // Shards are their parent's to retry.
 const FIND = `
-SELECT r.id, r.tenant_id, r.job, r.outcome::text, r.priority, r.options, r.tick_date::text, coalesce(${inputOf('r')}, '{}') AS input
+SELECT r.id, r.tenant_id, r.job, r.outcome::text, r.priority, r.options, r.tick_date::text, coalesce(${inputOf('r')}, '{}') AS input, ${inputKept('r')} AS input_kept
 FROM ops.runs r LEFT JOIN ${payloadOf('r')}
 WHERE r.outcome = $1 AND r.outcome <> 'completed' AND r.parent_id IS NULL AND r.job = ANY ($2)
   AND ($3::uuid IS NULL OR r.tenant_id = $3)
@@ -137,13 +138,14 @@ async function auditRetry(
   );
 }
 
-/** The new run, or why there is none: an input that its job no longer takes. */
+/** The new run, or why there is none: an input that its job no longer takes, or that is no longer there. */
 async function retryOf(
   deps: { catalogue: Catalogue; crypto: FieldCrypto },
   run: EndedRow,
   actor: string,
 ): Promise<{ readonly run: NewRun | null; readonly refused: string | null }> {
   try {
+    if (!run.input_kept) throw new RunStateError(run.id, run.outcome, INPUT_DROPPED);
     const job = deps.catalogue.get(run.job);
     const made = newRun({
       job,

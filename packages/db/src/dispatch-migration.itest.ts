@@ -1,0 +1,34 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type OlderDatabase, olderDatabase } from './testing/older-database.ts';
+
+const tenant = randomUUID();
+const [dispatch, alone] = [randomUUID(), randomUUID()];
+const runs = [randomUUID(), randomUUID()].sort();
+const other = randomUUID();
+let older: OlderDatabase;
+
+beforeAll(async () => {
+  older = await olderDatabase('0013_backups');
+  await older.admin.query(
+    `INSERT INTO ops.open_runs (id, tenant_id, job, input_version, queue, priority, state, dispatch_id, actor, options, input)
+     SELECT id, $2, 'tiny.x', 1, 'tiny', 1, CASE WHEN dispatch IS NULL THEN 'queued' ELSE 'dispatched' END, dispatch, 'test', '{}', '{}'
+     FROM unnest($1::uuid[], $3::uuid[]) AS r(id, dispatch)`,
+    [[...runs, other, randomUUID()], tenant, [dispatch, dispatch, alone, null]],
+  );
+  await older.upgrade();
+});
+afterAll(() => older.drop());
+
+it('gives what Redis holds its dispatches, with whose runs they took', async () => {
+  const { rows } = await older.admin.query('SELECT * FROM ops.dispatches ORDER BY cardinality(runs)');
+  const of = (id: string, taken: string[]) => ({ id, queue: 'tiny', job: 'tiny.x', runs: taken, tenant_ids: [tenant] });
+  expect(rows).toEqual([of(alone, [other]), of(dispatch, runs)]);
+});
+
+it('leaves the tables guarded as they were', async () => {
+  const { rows } = await older.admin.query(
+    `SELECT relname FROM pg_class WHERE oid IN ('ops.open_runs'::regclass, 'ops.dispatches'::regclass) AND relrowsecurity AND relforcerowsecurity ORDER BY 1`,
+  );
+  expect(rows).toEqual([{ relname: 'dispatches' }, { relname: 'open_runs' }]);
+});
