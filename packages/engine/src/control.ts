@@ -79,7 +79,7 @@ export function createControl(deps: ControlDeps) {
       job,
       tenantId: run.tenant_id,
       input: upgraded(job, run, await openForRetry(deps.crypto, { ...run, tenantId: run.tenant_id }, run.input)),
-      options: run.options,
+      options: { ...job.options, ...run.options },
       actor,
       priority: priorityName(run.priority),
       ...(run.tick_date === null ? {} : { tickDate: run.tick_date }),

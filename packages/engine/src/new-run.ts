@@ -63,6 +63,16 @@ export interface NewRunParts {
 let lastOptions: RunOptions | null = null;
 let lastJson = '';
 
+let lastTimeoutMs = 0;
+let lastRequestJson = '';
+
+/** A request has no batches and no dry run. Its row is moved as a whole three times, and the options were a third of it. */
+function requestOptionsJson({ timeoutMs, retries }: RunOptions): string {
+  if (retries !== undefined) return JSON.stringify({ timeoutMs, retries });
+  if (timeoutMs !== lastTimeoutMs) [lastTimeoutMs, lastRequestJson] = [timeoutMs, JSON.stringify({ timeoutMs })];
+  return lastRequestJson;
+}
+
 /** Runs that come together have the same options. */
 function optionsJson({ batchSize, batchDelayMs, timeoutMs, dryRun, ...rest }: RunOptions): string {
   // The others have more (`shards`), and must not leave it to whoever comes next.
@@ -112,7 +122,7 @@ export function newRun(parts: NewRunParts): NewRun {
     blockedUntil: parts.after?.until ?? null,
     tickDate: parts.tickDate ?? null,
     actor: parts.actor,
-    options: optionsJson(parts.options),
+    options: job.kind === 'request' ? requestOptionsJson(parts.options) : optionsJson(parts.options),
     input,
     personal,
     idempotency: parts.idempotency ?? null,

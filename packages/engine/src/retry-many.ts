@@ -151,7 +151,7 @@ async function retryOf(
       job,
       tenantId: run.tenant_id,
       input: await openForRetry(deps.crypto, { ...run, tenantId: run.tenant_id }, run.input),
-      options: run.options,
+      options: { ...job.options, ...run.options },
       actor,
       priority: priorityName(run.priority),
       retryOf: run.id,
