@@ -25,8 +25,8 @@ export const workerEnvSchema = z.object({
     .int()
     .min(1)
     .max(64)
-    .default(8)
-    .describe('Bundles of request jobs in hand at once, per queue'),
+    .default(4)
+    .describe('Dispatches of request jobs (up to 400 runs each under a backlog) in hand at once, per queue'),
   NIGHTSHIFT_SLOTS_LONG: z.coerce
     .number()
     .int()

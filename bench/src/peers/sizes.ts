@@ -25,7 +25,7 @@ export interface Sizes {
 export const FULL: Sizes = {
   drain: 100_000,
   update: 50_000,
-  bulk: 50_000,
+  bulk: 200_000,
   singles: 20_000,
   // A system that takes 400 jobs at a time has compiled its code after 100 of them, not after 25.
   warmUp: 40_000,

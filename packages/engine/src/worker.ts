@@ -71,7 +71,7 @@ export interface RunningWorker {
   stop(graceMs?: number): Promise<void>;
 }
 
-const DEFAULT_SLOTS = { short: 8, long: 4 };
+const DEFAULT_SLOTS = { short: 4, long: 4 };
 const HEARTBEAT_MS = 5_000;
 const STUCK_AFTER_SECONDS = 30;
 const GRACE_MS = 30_000;
