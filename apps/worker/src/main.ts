@@ -13,7 +13,9 @@ const EXIT_STUCK = 70;
 
 async function main(): Promise<void> {
   const env = readEnv(process.env);
-  const log = pino({ level: env.LOG_LEVEL, base: { app: 'worker', pid: process.pid } });
+  // Written before the next line is: what a worker says right before it exits would else come in any order.
+  const destination = pino.destination({ sync: true });
+  const log = pino({ level: env.LOG_LEVEL, base: { app: 'worker', pid: process.pid } }, destination);
   await refuseEviction(env.REDIS_URL);
   const worker = await startWorker({
     databaseUrl: env.DATABASE_URL,
