@@ -5,8 +5,9 @@ import type { DefinedJob, RequestJob } from '../define-job.ts';
 import { judge } from '../outcome.ts';
 import { type End, endClean } from '../record.ts';
 import type { RunStatus } from '../run-status.ts';
+import { isPassing, scrubbed } from '../store-errors.ts';
 import { type Dispatch, type ExecuteDeps, policyOf } from './execution.ts';
-import { handleBundle } from './handle-bundle.ts';
+import { handleBundle, TriedError } from './handle-bundle.ts';
 import { createStopper } from './signals.ts';
 
 // Bundles of several tenants in one transaction: what a transaction costs is paid once. It is for what goes well. Whatever does not leaves nothing
@@ -49,8 +50,10 @@ export async function executeTogether(
       return claimed.map(({ id }) => id);
     });
   } catch (error) {
-    deps.log.debug(
-      { job: job.name, dispatch: dispatch.id, err: { message: (error as Error).message } },
+    // What a handler did or a connection did is told when the bundle is executed by itself; anything else would show nowhere.
+    const expected = error instanceof ApartError || error instanceof TriedError || isPassing(error);
+    deps.log[expected ? 'debug' : 'warn'](
+      { job: job.name, dispatch: dispatch.id, err: { message: scrubbed(error) } },
       'bundles of several tenants are executed one by one',
     );
     deps.failedTogether(job.name);
