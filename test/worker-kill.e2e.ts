@@ -51,7 +51,7 @@ async function ended(id: string): Promise<{ run: Run; attempts: readonly Attempt
   return { run, attempts: body.items };
 }
 
-const open = () => fleet.admin.rows(`SELECT id FROM ops.open_runs WHERE state IN ('running', 'dispatched')`);
+const open = () => fleet.admin.rows(`SELECT id FROM ops.run_view WHERE status IN ('running', 'dispatched')`);
 
 test('a worker killed in the middle: another one resumes at the checkpoint, every member is scored once', async () => {
   await fleet.effects.reset();

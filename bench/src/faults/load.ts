@@ -51,9 +51,9 @@ export async function startLoad(fleet: Fleet, { canaries, inFlight }: LoadOption
 async function untilUnderWay(fleet: Fleet, sweeps: number): Promise<void> {
   await until('a backlog with sweeps in their middle', async () => {
     const [row] = await fleet.admin.rows<{ sweeping: number; waiting: number; dispatched: number }>(
-      `SELECT count(*) FILTER (WHERE state = 'running' AND processed > 0)::int AS sweeping,
-         count(*) FILTER (WHERE state IN ('queued', 'scheduled') AND job = 'ops.canary')::int AS waiting,
-         count(*) FILTER (WHERE state = 'dispatched' AND job = 'ops.canary')::int AS dispatched FROM ops.open_runs`,
+      `SELECT count(*) FILTER (WHERE status = 'running' AND processed > 0)::int AS sweeping,
+         count(*) FILTER (WHERE status IN ('queued', 'scheduled') AND job = 'ops.canary')::int AS waiting,
+         count(*) FILTER (WHERE status = 'dispatched' AND job = 'ops.canary')::int AS dispatched FROM ops.run_view WHERE ended_at IS NULL`,
     );
     return row !== undefined && row.sweeping >= sweeps && row.waiting >= 20 && row.dispatched >= 8;
   });

@@ -30,7 +30,7 @@ export const NOT_SAVED: Readonly<Record<string, string>> = {
   'ops.workers': 'processes that are alive now',
   'ops.broker': 'names the Redis of this database; a restored one must not take the old dispatches for its own',
   'ops.queues': 'whose turn it is next',
-  'ops.dispatches': 'which runs Redis holds; a restored database finds them by their rows, and queues them again',
+  'ops.dispatches': 'which runs Redis holds; a restored database has none of them in hand, and hands them out again',
   'ops.limit_starts': 'starts of the last minute',
 };
 

@@ -22,7 +22,10 @@ afterAll(() => older.drop());
 
 it('gives what Redis holds its dispatches, with whose runs they took', async () => {
   const { rows } = await older.admin.query('SELECT * FROM ops.dispatches ORDER BY cardinality(runs)');
-  const of = (id: string, taken: string[]) => ({ id, queue: 'tiny', job: 'tiny.x', runs: taken, tenant_ids: [tenant] });
+  const of = (id: string, taken: string[]) => ({
+    ...{ id, queue: 'tiny', job: 'tiny.x', priority: 1, runs: taken, tenant_ids: [tenant] },
+    dispatched_at: expect.any(Date),
+  });
   expect(rows).toEqual([of(alone, [other]), of(dispatch, runs)]);
 });
 
@@ -31,4 +34,15 @@ it('leaves the tables guarded as they were', async () => {
     `SELECT relname FROM pg_class WHERE oid IN ('ops.open_runs'::regclass, 'ops.dispatches'::regclass) AND relrowsecurity AND relforcerowsecurity ORDER BY 1`,
   );
   expect(rows).toEqual([{ relname: 'dispatches' }, { relname: 'open_runs' }]);
+});
+
+it('leaves every run queued, and to be seen as dispatched where a dispatch names it', async () => {
+  const { rows } = await older.admin.query(
+    'SELECT status, count(*)::integer AS n FROM ops.run_view GROUP BY status ORDER BY status',
+  );
+  expect(rows).toEqual([
+    { status: 'dispatched', n: 3 },
+    { status: 'queued', n: 1 },
+  ]);
+  expect((await older.admin.query(`SELECT 1 FROM ops.open_runs WHERE state <> 'queued'`)).rows).toEqual([]);
 });

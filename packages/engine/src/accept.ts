@@ -6,6 +6,7 @@ import { hasPersonal } from './crypto/personal.ts';
 import { sealRun, sealRuns } from './crypto/sealed-input.ts';
 import type { DefinedJob, RunOptions } from './define-job.ts';
 import { IdempotencyConflictError, StoreUnavailableError } from './errors.ts';
+import { statusOf } from './in-hand.ts';
 import { insertRuns } from './insert-runs.ts';
 import type { JobSettings } from './job-settings.ts';
 import { checkOfOneTenant, type NewRun, newRun } from './new-run.ts';
@@ -308,7 +309,7 @@ async function findByKey(client: PoolClient, run: NewRun): Promise<Accepted | nu
   if (run.idempotency === null) return null;
   const { principal, key, bodySha256 } = run.idempotency;
   const { rows } = await client.query<{ body_sha256: Buffer; run_id: string; status: RunStatus | null }>(
-    `SELECT k.body_sha256, k.run_id, coalesce(o.state::text, r.outcome::text) AS status FROM ops.idempotency_keys k
+    `SELECT k.body_sha256, k.run_id, coalesce(${statusOf('o')}, r.outcome::text) AS status FROM ops.idempotency_keys k
      LEFT JOIN ops.open_runs o ON o.id = k.run_id LEFT JOIN ops.runs r ON r.id = k.run_id
      WHERE k.principal = $1 AND k.tenant_id = $2 AND k.key = $3 AND k.run_id <> $4`,
     [principal, run.tenantId, key, run.id],
@@ -322,7 +323,7 @@ async function findByKey(client: PoolClient, run: NewRun): Promise<Accepted | nu
 async function findOpen(client: PoolClient, run: NewRun): Promise<Accepted | null> {
   if (run.uniqueKey === null) return null;
   const { rows } = await client.query<{ id: string; state: RunStatus }>(
-    'SELECT id, state FROM ops.open_runs WHERE tenant_id = $1 AND unique_key = $2',
+    `SELECT id, ${statusOf('o')} AS state FROM ops.open_runs o WHERE tenant_id = $1 AND unique_key = $2`,
     [run.tenantId, run.uniqueKey],
   );
   const row = rows[0];

@@ -122,7 +122,7 @@ describe('a tick after another job', () => {
     const upstream = await tick('up');
     const id = await tick('down');
     await sql(
-      `UPDATE ops.open_runs SET state = 'running', dispatch_id = gen_random_uuid(), attempt_started_at = $2, options = options || '{"timeoutMs": 7200000}' WHERE id = $1`,
+      `UPDATE ops.open_runs SET state = 'running', attempt_started_at = $2, options = options || '{"timeoutMs": 7200000}' WHERE id = $1`,
       [upstream, at('03:30')],
     );
     expect(await statusAt('04:30', id)).toEqual(BLOCKED);

@@ -9,8 +9,10 @@ import { DEFAULT_OPTIONS } from './define-job.ts';
 import { RunStateError } from './errors.ts';
 import type { Dispatch, ExecuteDeps } from './execute/execution.ts';
 import { executeShort } from './execute/short.ts';
+import { giveBack } from './give-back.ts';
+import { dropDispatch } from './in-hand.ts';
 import { findRun } from './query/index.ts';
-import { checkpoint, countCrashes, endRuns, releaseDispatch, releaseLong, retryRuns } from './record.ts';
+import { checkpoint, countCrashes, endRuns, releaseLong, retryRuns } from './record.ts';
 import { createTenants } from './tenants.ts';
 import { dispatchByHand, type TestEngine, testEngine, until } from './testing/index.ts';
 import { createGate, type Gate, makeTinyTables, tinyRequest } from './testing/tiny.ts';
@@ -20,6 +22,8 @@ import { createGate, type Gate, makeTinyTables, tinyRequest } from './testing/ti
 let gate: Gate | null = null;
 const job = tinyRequest('request', {
   async handle(ctx, runs) {
+    // Whoever waits for a lock until its end does not wait for long.
+    await ctx.client.query('SET LOCAL lock_timeout = 100');
     await ctx.client.query('INSERT INTO tiny.effects (run_id) SELECT unnest($1::uuid[])', [
       runs.map((run) => run.runId),
     ]);
@@ -69,9 +73,9 @@ afterAll(async () => {
 async function dispatched(more: { dueInSeconds?: number } = {}): Promise<Dispatch & { run: string }> {
   const [run, id] = [randomUUID(), randomUUID()];
   await engine.store.admin.query(
-    `INSERT INTO ops.open_runs (id, tenant_id, job, input_version, queue, priority, state, dispatch_id, dispatched_at, due_at, actor, options, input)
-     VALUES ($1, $2, 'tiny.request', 1, 'tiny', 2, 'dispatched', $3, clock_timestamp(), clock_timestamp() + make_interval(secs => $4), 'test', $5, '{}')`,
-    [run, tenant, id, more.dueInSeconds ?? 0, JSON.stringify(DEFAULT_OPTIONS)],
+    `INSERT INTO ops.open_runs (id, tenant_id, job, input_version, queue, priority, state, due_at, actor, options, input)
+     VALUES ($1, $2, 'tiny.request', 1, 'tiny', 2, 'queued', clock_timestamp() + make_interval(secs => $3), 'test', $4, '{}')`,
+    [run, tenant, more.dueInSeconds ?? 0, JSON.stringify(DEFAULT_OPTIONS)],
   );
   await dispatchByHand(engine.store.admin, [run], id);
   return { id, run, runs: [run], job: 'tiny.request', tenantIds: [tenant], timeoutMs: 30_000 };
@@ -79,6 +83,10 @@ async function dispatched(more: { dueInSeconds?: number } = {}): Promise<Dispatc
 
 const asTenant = <T>(work: Parameters<typeof inTransaction<T>>[2]) => inTransaction(app, [tenant], work);
 const find = (id: string) => findRun(engine.producer.pools, id, null);
+
+async function isThere(dispatch: string): Promise<boolean> {
+  return (await engine.store.admin.query('SELECT FROM ops.dispatches WHERE id = $1', [dispatch])).rowCount === 1;
+}
 
 async function effectsOf(run: string): Promise<number> {
   return (await engine.store.admin.query('SELECT FROM tiny.effects WHERE run_id = $1', [run])).rowCount ?? 0;
@@ -104,10 +112,7 @@ describe('a short run', () => {
 
   it('is left to the dispatch that owns it now', async () => {
     const dispatch = await dispatched();
-    await engine.store.admin.query('UPDATE ops.open_runs SET dispatch_id = $2 WHERE id = $1', [
-      dispatch.run,
-      randomUUID(),
-    ]);
+    await dispatchByHand(engine.store.admin, [dispatch.run]);
     await executeShort(deps, dispatch);
     expect(await find(dispatch.run)).toMatchObject({ status: 'dispatched' });
     expect(await effectsOf(dispatch.run)).toBe(0);
@@ -124,6 +129,7 @@ describe('a short run', () => {
     await dispatchByHand(engine.store.admin, [first.run, later.run], first.id);
     await executeShort(deps, { ...first, runs: [first.run, later.run] });
     expect(await find(first.run)).toMatchObject({ status: 'completed', attempts: 1 });
+    // What is not due would be handed out over and over: it is left to those that look for lost dispatches.
     expect(await find(later.run)).toMatchObject({ status: 'dispatched', attempts: 1 });
     expect(await effectsOf(first.run)).toBe(1);
     expect(await effectsOf(later.run)).toBe(0);
@@ -137,13 +143,13 @@ describe('a short run', () => {
     await gate.reached;
     // Nobody of ours does so without the dispatch's lock: the rows themselves are not locked.
     await engine.store.admin.query(
-      `UPDATE ops.open_runs SET state = 'queued', dispatch_id = NULL, dispatched_at = NULL WHERE id = $1`,
+      `UPDATE ops.open_runs SET state = 'scheduled', due_at = clock_timestamp() + interval '1 hour' WHERE id = $1`,
       [other.run],
     );
     gate.open();
     await executed;
     expect(await find(first.run)).toMatchObject({ status: 'completed', attempts: 1 });
-    expect(await find(other.run)).toMatchObject({ status: 'queued', attempts: 1 });
+    expect(await find(other.run)).toMatchObject({ status: 'scheduled', attempts: 1 });
     expect(await effectsOf(first.run)).toBe(1);
     expect(await effectsOf(other.run)).toBe(0);
   });
@@ -177,6 +183,36 @@ describe('a short run', () => {
     await executeShort(deps, dispatch);
     expect(await find(dispatch.run)).toMatchObject({ status: 'cancelled' });
     expect(await effectsOf(dispatch.run)).toBe(0);
+    // Nothing of it is left to wait for: it no longer takes a place in the window.
+    expect(await isThere(dispatch.id)).toBe(false);
+  });
+
+  it('that is put off while it waits in Redis is left alone, and to be had when its time comes', async () => {
+    const dispatch = await dispatched();
+    await engine.producer.snooze(dispatch.run, { forMs: 3_600_000 }, 'test', tenant);
+    await executeShort(deps, dispatch);
+    expect(await find(dispatch.run)).toMatchObject({ status: 'scheduled', attempts: 1 });
+    expect(await effectsOf(dispatch.run)).toBe(0);
+    expect(await isThere(dispatch.id)).toBe(false);
+  });
+
+  it('that somebody has locked is left to a later dispatch; the others of the bundle end', async () => {
+    gate = createGate();
+    const [locked, other] = [await dispatched(), await dispatched()];
+    await dispatchByHand(engine.store.admin, [locked.run, other.run], locked.id);
+    const executed = executeShort(deps, { ...locked, runs: [locked.run, other.run] });
+    await gate.reached;
+    const holder = await ops.connect();
+    await holder.query('BEGIN');
+    await holder.query('SELECT FROM ops.open_runs WHERE id = $1 FOR UPDATE', [locked.run]);
+    gate.open();
+    await executed;
+    await holder.query('ROLLBACK');
+    holder.release();
+    expect(await find(other.run)).toMatchObject({ status: 'completed', attempts: 1 });
+    expect(await find(locked.run)).toMatchObject({ status: 'queued', attempts: 1 });
+    expect([await effectsOf(other.run), await effectsOf(locked.run)]).toEqual([1, 0]);
+    expect(await isThere(locked.id)).toBe(false);
   });
 
   it('whose worker was taken for dead, and is not, is not counted as crashed', async () => {
@@ -184,7 +220,7 @@ describe('a short run', () => {
     const dispatch = await dispatched();
     const executed = executeShort(deps, dispatch);
     await gate.reached;
-    const counted = countCrashes(ops, { dispatchId: dispatch.id, ids: dispatch.runs });
+    const counted = countCrashes(ops, { dispatchId: dispatch.id });
     await somebodyWaits();
     gate.open();
     await executed;
@@ -196,9 +232,9 @@ describe('a short run', () => {
     const dispatch = await dispatched();
     await asTenant(async (client) => {
       // The first worker had read the row, and comes back after the count.
-      await countCrashes(ops, { dispatchId: dispatch.id, ids: dispatch.runs });
+      await countCrashes(ops, { dispatchId: dispatch.id });
       expect(await claimShort(client, dispatch.id)).toEqual([]);
-      expect(await releaseDispatch(client, dispatch.id, dispatch.runs)).toBe(0);
+      await dropDispatch(client, dispatch.id);
     });
     expect(await find(dispatch.run)).toMatchObject({ status: 'queued', crashes: 1 });
   });
@@ -212,6 +248,23 @@ describe('a long run', () => {
     );
     expect(claims.filter((claim) => claim !== null)).toHaveLength(1);
     expect(await find(dispatch.run)).toMatchObject({ status: 'running' });
+    expect(await isThere(dispatch.id)).toBe(true);
+  });
+
+  it('counts as in hand for as long as it runs, whatever is given back meanwhile', async () => {
+    const [running, waiting] = [await dispatched(), await dispatched()];
+    await asTenant((client) => claimLong(client, running.id, running.run, 'a'));
+    expect([...(await giveBack(ops, 'all', []))]).toEqual([['tiny', expect.any(Number)]]);
+    expect(await find(waiting.run)).toMatchObject({ status: 'queued' });
+    expect([await isThere(running.id), await isThere(waiting.id)]).toEqual([true, false]);
+    // BullMQ hands it out again: its lock ran out, its lease did not.
+    expect(await countCrashes(ops, { dispatchId: running.id })).toEqual([]);
+    expect(await asTenant((client) => claimLong(client, waiting.id, waiting.run, 'late'))).toBeNull();
+    expect(await isThere(running.id)).toBe(true);
+    await engine.store.admin.query(`UPDATE ops.open_runs SET lease_until = '-infinity' WHERE id = $1`, [running.run]);
+    await until('its lease to count', async () => (await countCrashes(ops, 'expired-leases')).length > 0);
+    expect(await isThere(running.id)).toBe(false);
+    expect(await find(running.run)).toMatchObject({ status: 'queued', crashes: 1 });
   });
 
   it('takes no word from an owner whose fence is past', async () => {
@@ -219,18 +272,18 @@ describe('a long run', () => {
     const first = await asTenant((client) => claimLong(client, dispatch.id, dispatch.run, 'first'));
     if (first === null) throw new Error('the claim failed');
     // Its lease ran out, and the run went to another: same dispatch id on purpose, so that the fence alone tells them apart.
-    await engine.store.admin.query(`UPDATE ops.open_runs SET state = 'dispatched' WHERE id = $1`, [dispatch.run]);
+    await engine.store.admin.query(`UPDATE ops.open_runs SET state = 'queued' WHERE id = $1`, [dispatch.run]);
     const second = await asTenant((client) => claimLong(client, dispatch.id, dispatch.run, 'second'));
     expect(second?.fence).toBe(first.fence + 1);
     const progress = { cursor: 'stolen', expected: 1, processed: 1, changed: 1, failedItems: 0, tally: {} };
     const end = { outcome: 'completed', result: null, errorClass: null, errorMessage: null, durationMs: 0 } as const;
     const retry = { outcome: 'failed', delayMs: 0, errorClass: 'E', errorMessage: 'm' } as const;
-    const held = { id: first.id, dispatchId: first.dispatchId, fence: first.fence };
+    const held = { id: first.id, fence: first.fence };
     const words = await asTenant(async (client) => [
       await renewLease(client, held),
       await checkpoint(client, held, progress),
-      (await endRuns(client, [{ ...held, ...end }], { worker: 'first', bundleSize: 1 })).size,
-      (await retryRuns(client, [{ ...held, ...retry }], { worker: 'first', durationMs: 0 })).size,
+      (await endRuns(client, [{ ...held, ...end }], { worker: 'first', bundleSize: 1, as: 'running' })).size,
+      (await retryRuns(client, [{ ...held, ...retry }], { worker: 'first', durationMs: 0, as: 'running' })).size,
       await releaseLong(client, held, 'first'),
     ]);
     expect(words).toEqual([null, null, 0, 0, false]);
@@ -247,9 +300,10 @@ describe('a long run', () => {
     );
     const end = { outcome: 'completed', result: null, errorClass: null, errorMessage: null, durationMs: 0 } as const;
     await asTenant(async (client) => {
-      await endRuns(client, [{ id: run.id, dispatchId: run.dispatchId, fence: run.fence, ...end }], {
+      await endRuns(client, [{ id: run.id, fence: run.fence, ...end }], {
         worker: 'first',
         bundleSize: 1,
+        as: 'running',
       });
       // Recovery passes by a locked row.
       expect((await countCrashes(ops, 'expired-leases')).map((crashed) => crashed.id)).not.toContain(run.id);
@@ -269,10 +323,10 @@ describe('the record of an end', () => {
       durationMs: 0,
       fence: 0,
     } as const;
-    const ends = dispatches.map((dispatch) => ({ id: dispatch.run, dispatchId: dispatch.id, ...end }));
+    const ends = dispatches.map((dispatch) => ({ id: dispatch.run, ...end }));
     const orders = [ends, [...ends].reverse(), ends, [...ends].reverse()];
     const written = await Promise.allSettled(
-      orders.map((order) => asTenant((client) => endRuns(client, order, { worker: 'w', bundleSize: 1 }))),
+      orders.map((order) => asTenant((client) => endRuns(client, order, { worker: 'w', bundleSize: 1, as: 'queued' }))),
     );
     const ids = written.flatMap((answer) => (answer.status === 'fulfilled' ? [...answer.value] : []));
     expect(new Set(ids).size).toBe(ids.length);

@@ -21,6 +21,7 @@ export interface ClaimedRun extends Held {
 }
 
 export interface LongRun extends ClaimedRun {
+  readonly dispatchId: string;
   readonly startedAt: Date;
   readonly cursor: string | null;
   readonly expected: number | null;
@@ -32,28 +33,28 @@ export interface LongRun extends ClaimedRun {
   readonly tickDate: string | null;
 }
 
-const CLAIMED = `id, dispatch_id AS "dispatchId", fence, tenant_id AS "tenantId", job, input_version AS "inputVersion", priority, attempt, crashes,
+const CLAIMED = `id, fence, tenant_id AS "tenantId", job, input_version AS "inputVersion", priority, attempt, crashes,
   options, input, trigger_id AS "triggerId", replay_of AS "replayOf", parent_id AS "parentId"`;
 
 /** Rows of a dispatch, unlocked: for what happens before the claim. */
-export function readDispatch(client: SqlClient, dispatchId: string, ids: readonly string[]): Promise<ClaimedRun[]> {
+export function readDispatch(client: SqlClient, dispatchId: string): Promise<ClaimedRun[]> {
   return namedQuery(
     client,
     'ns-read-dispatch',
-    `SELECT ${CLAIMED} FROM ops.open_runs WHERE id = ANY ($1) AND dispatch_id = $2 AND state = 'dispatched' ORDER BY id`,
-    [ids, dispatchId],
+    `SELECT ${CLAIMED} FROM ops.open_runs WHERE id = ANY ((SELECT runs FROM ops.dispatches WHERE id = $1)::uuid[]) AND state = 'queued' ORDER BY id`,
+    [dispatchId],
   );
 }
 
 // The value is in a sub-select to be hidden from the planner, which would else plan each claim anew for it.
 const HELD_BY_DISPATCH = `FROM (SELECT id, runs FROM ops.dispatches WHERE id = (SELECT $1::uuid) FOR UPDATE) d JOIN ops.open_runs o ON o.id = ANY (d.runs)
-  WHERE o.dispatch_id = d.id AND o.state = 'dispatched' AND o.due_at <= clock_timestamp()`;
+  WHERE o.state = 'queued' AND o.due_at <= clock_timestamp()`;
 const NOW_MS = '(extract(epoch FROM statement_timestamp()) * 1000)::float8';
 
 /** What of a short run's row its execution needs; `now` is the database's clock at the claim, ms. */
 export type ClaimedShort = Pick<
   ClaimedRun,
-  'id' | 'dispatchId' | 'fence' | 'tenantId' | 'inputVersion' | 'priority' | 'attempt' | 'input'
+  'id' | 'fence' | 'tenantId' | 'inputVersion' | 'priority' | 'attempt' | 'input'
 > & { readonly now: number };
 
 /**
@@ -86,18 +87,18 @@ export async function claimShort(client: SqlClient, dispatchId: string): Promise
     const inputs: unknown[] = JSON.parse(texts);
     // Written out: objects that a spread makes are ten times as slow.
     return ids.split(',').map((id, i) => {
-      return { id, dispatchId, fence, tenantId, inputVersion, priority, attempt, input: inputs[i], now };
+      return { id, fence, tenantId, inputVersion, priority, attempt, input: inputs[i], now };
     });
   });
 }
 
-/** The same with each run's row locked; in id order, so that two bundles cannot deadlock. */
+/** The same with each run's row locked, but for those that somebody else has locked: they would keep the others waiting. */
 export function claimLocked(client: SqlClient, dispatchId: string): Promise<ClaimedShort[]> {
   return namedQuery(
     client,
     'ns-claim-locked',
-    `SELECT o.id, o.dispatch_id AS "dispatchId", o.fence, o.tenant_id AS "tenantId", o.input_version AS "inputVersion", o.priority, o.attempt, o.input,
-       ${NOW_MS} AS now ${HELD_BY_DISPATCH} ORDER BY o.id FOR UPDATE OF o`,
+    `SELECT o.id, o.fence, o.tenant_id AS "tenantId", o.input_version AS "inputVersion", o.priority, o.attempt, o.input,
+       ${NOW_MS} AS now ${HELD_BY_DISPATCH} ORDER BY o.id FOR UPDATE OF o SKIP LOCKED`,
     [dispatchId],
   );
 }
@@ -115,10 +116,11 @@ export async function claimLong(
   const rows = await namedQuery<LongRun>(
     client,
     'ns-claim-long',
-    `UPDATE ops.open_runs SET state = 'running', fence = fence + 1, lease_until = clock_timestamp() + interval '${LEASE_SECONDS} seconds', worker = $3,
+    `WITH d AS (SELECT id AS dispatch_id FROM ops.dispatches WHERE id = $2 AND $1 = ANY (runs) FOR UPDATE)
+     UPDATE ops.open_runs o SET state = 'running', fence = fence + 1, lease_until = clock_timestamp() + interval '${LEASE_SECONDS} seconds', worker = $3,
        started_at = coalesce(started_at, clock_timestamp()), attempt_started_at = clock_timestamp()
-     WHERE id = $1 AND dispatch_id = $2 AND state = 'dispatched' AND due_at <= clock_timestamp()
-     RETURNING ${CLAIMED}, started_at AS "startedAt", cursor, expected, processed, changed, failed_items AS "failedItems",
+     FROM d WHERE id = $1 AND state = 'queued' AND due_at <= clock_timestamp()
+     RETURNING ${CLAIMED}, dispatch_id AS "dispatchId", started_at AS "startedAt", cursor, expected, processed, changed, failed_items AS "failedItems",
        coalesce(tally, '{}') AS tally, stale_inputs AS "staleInputs",
        coalesce(tick_date::text, options -> 'shard' ->> 'tickDate') AS "tickDate"`,
     [id, dispatchId, worker],
@@ -136,12 +138,4 @@ export async function renewLease(client: SqlClient, held: Held): Promise<{ cance
     [held.id, held.fence],
   );
   return rows[0] ?? null;
-}
-
-/** Waits for whoever executes the run's dispatch, and keeps others from it until the transaction ends: to be called before a run in hand is changed. */
-export async function untilExecuted(client: SqlClient, id: string): Promise<void> {
-  await client.query(
-    'SELECT 1 FROM ops.dispatches WHERE id = (SELECT dispatch_id FROM ops.open_runs WHERE id = $1) FOR UPDATE',
-    [id],
-  );
 }

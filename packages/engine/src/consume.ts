@@ -137,7 +137,7 @@ async function guarded(process: (job: Job<DispatchData>) => Promise<void>, job: 
 
 /** BullMQ hands the job out again: its worker died. The crash is committed before anything else may kill this one too. */
 async function afterCrash(deps: ConsumeDeps, queue: string, dispatch: Dispatch): Promise<void> {
-  const crashed = await recordCrashes(deps, { dispatchId: dispatch.id, ids: dispatch.runs });
+  const crashed = await recordCrashes(deps, { dispatchId: dispatch.id });
   if (crashed.length > 0)
     deps.log.warn(
       { queue, runs: crashed.map((run) => run.id) },

@@ -2,10 +2,10 @@ import { inTransaction, isUuid, type Pool, type PoolClient } from '@nightshift/d
 import type { FieldCrypto } from '@nightshift/db/crypto';
 import { type Accepted, insertOrJoin, storeErrors } from './accept.ts';
 import type { Catalogue } from './catalogue.ts';
-import { untilExecuted } from './claim.ts';
 import { openForRetry, sealRun } from './crypto/sealed-input.ts';
 import { type DefinedJob, jobForInput, type RunOptions } from './define-job.ts';
 import { RunStateError, UnknownRunError } from './errors.ts';
+import { statusOf, untilExecuted } from './in-hand.ts';
 import { type NewRun, newRun } from './new-run.ts';
 import { INPUT_DROPPED, inputKept, inputOf, payloadOf } from './payload-of.ts';
 import { priorityName } from './priority.ts';
@@ -58,7 +58,7 @@ export function createControl(deps: ControlDeps) {
     if (row?.input_kept === false) throw new RunStateError(id, row.outcome, INPUT_DROPPED);
     if (row !== undefined) return row;
     const open = await client.query<{ state: string }>(
-      'SELECT state FROM ops.open_runs WHERE id = $1 AND ($2::uuid IS NULL OR tenant_id = $2)',
+      `SELECT ${statusOf('o')} AS state FROM ops.open_runs o WHERE id = $1 AND ($2::uuid IS NULL OR tenant_id = $2)`,
       [id, tenantId],
     );
     if (open.rows[0] !== undefined)
@@ -168,13 +168,8 @@ async function cancelLocked(
   inHand: string[],
 ): Promise<RunStatus> {
   await untilExecuted(client, id);
-  const { rows } = await client.query<{
-    state: RunStatus;
-    dispatch_id: string | null;
-    fence: number;
-    tenant_id: string;
-  }>(
-    'SELECT state, dispatch_id, fence, tenant_id FROM ops.open_runs WHERE id = $1 AND ($2::uuid IS NULL OR tenant_id = $2) FOR UPDATE',
+  const { rows } = await client.query<{ state: RunStatus; fence: number; tenant_id: string }>(
+    'SELECT state, fence, tenant_id FROM ops.open_runs WHERE id = $1 AND ($2::uuid IS NULL OR tenant_id = $2) FOR UPDATE',
     [id, tenantId],
   );
   const [row] = rows;
@@ -197,11 +192,11 @@ async function cancelLocked(
     );
     return 'running';
   }
-  const held = { id, dispatchId: row.dispatch_id, fence: row.fence };
+  const held = { id, fence: row.fence };
   await endRuns(
     client,
     [{ ...held, outcome: 'cancelled', result: null, errorClass: null, errorMessage: null, durationMs: 0 }],
-    { worker: null, bundleSize: null },
+    { worker: null, bundleSize: null, as: null },
   );
   return 'cancelled';
 }

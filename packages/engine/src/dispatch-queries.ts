@@ -10,7 +10,7 @@ export interface QueueState {
   readonly jobs: Readonly<Record<string, number>>;
   /** Dispatches (not runs) that Redis or a worker holds, by priority 1 to 4. */
   readonly inHand: Readonly<Record<number, number>>;
-  /** Priorities that have queued runs, most urgent first. */
+  /** Priorities that have queued runs, in hand or not, most urgent first. */
   readonly waiting: readonly number[];
   readonly queuePaused: boolean;
   readonly pausedJobs: readonly string[];
@@ -23,8 +23,12 @@ export interface QueueState {
 /** A worker that has not been heard of for this long is taken for dead, s. */
 export const WORKER_SILENCE_SECONDS = 15;
 
-/** The first half is what the index has; what of that is dispatched already is left out by the second. */
-const QUEUED = `phase = 'queued' AND state = 'queued'`;
+/**
+ * A queued run that is not in hand. NOT IN: the ids in hand are read once for each place in a statement that asks, into a hash table; a join would
+ * be planned for how many there were when the plan was made.
+ */
+const isQueued = (run: string) =>
+  `${run}.state = 'queued' AND ${run}.id NOT IN (SELECT unnest(d.runs) FROM ops.dispatches d WHERE d.queue = $1)`;
 
 const STATE = `
 SELECT
@@ -34,13 +38,10 @@ SELECT
     SELECT j.job, max(j.version::integer) AS version FROM ops.workers w, jsonb_each_text(w.jobs) AS j(job, version)
     WHERE NOT w.stopping AND w.slots ? $1 AND w.heartbeat_at > clock_timestamp() - interval '${WORKER_SILENCE_SECONDS} seconds' GROUP BY j.job) v) AS jobs,
   (SELECT coalesce(jsonb_object_agg(priority, n), '{}') FROM (
-    SELECT coalesce(
-      (SELECT priority FROM ops.open_runs o WHERE o.id = d.runs[1] AND o.dispatch_id = d.id),
-      (SELECT priority FROM ops.open_runs o WHERE o.id = ANY (d.runs) AND o.dispatch_id = d.id LIMIT 1)) AS priority, count(*) AS n
-    FROM ops.dispatches d WHERE d.queue = $1 GROUP BY 1) h WHERE priority IS NOT NULL) AS "inHand",
+    SELECT priority, count(*) AS n FROM ops.dispatches WHERE queue = $1 GROUP BY priority) h) AS "inHand",
   ARRAY(SELECT p FROM generate_series(1, 4) p WHERE coalesce(
-    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND ${QUEUED} AND tenant_id > cursor.tenant_id ORDER BY tenant_id LIMIT 1),
-    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND ${QUEUED} AND tenant_id <= cursor.tenant_id ORDER BY tenant_id LIMIT 1))) AS waiting,
+    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND state = 'queued' AND tenant_id > cursor.tenant_id ORDER BY tenant_id LIMIT 1),
+    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND state = 'queued' AND tenant_id <= cursor.tenant_id ORDER BY tenant_id LIMIT 1))) AS waiting,
   EXISTS (SELECT 1 FROM ops.pauses WHERE kind = 'queue' AND key = $1) AS "queuePaused",
   ARRAY(SELECT key FROM ops.pauses WHERE kind = 'job') AS "pausedJobs",
   ARRAY(SELECT key FROM ops.pauses WHERE kind = 'tenant') AS "pausedTenants",
@@ -66,31 +67,27 @@ const isReadable = (run: string, readable: string) =>
 /** The run is not of a job that its tenant has no room for, given as `<job> <tenant>`. Asked only while there are such. */
 const hasRoom = (run: string, held: string) => `(${run}.job || ' ' || ${run}.tenant_id) <> ALL (${held}::text[])`;
 
-// Of the tenants in index order: one probe finds the next one and its oldest run; only when that cannot be dispatched is the rest looked at.
-const FIRST = `SELECT o.tenant_id, o.job, o.input_version FROM ops.open_runs o WHERE o.queue = $1 AND o.priority = $2 AND ${QUEUED}`;
-const mayGo = (
-  may: (run: string) => string,
-) => `LATERAL (SELECT next.tenant_id <> ALL ($6::uuid[]) AND (${may('next')} OR EXISTS (
-    SELECT 1 FROM ops.open_runs r WHERE r.queue = $1 AND r.priority = $2 AND ${QUEUED} AND r.tenant_id = next.tenant_id AND ${may('r')})) AS ok) go`;
-
-/** Tenants that have runs of this priority to dispatch, from the cursor on and round: whatever the backlog, and past whoever is held up. */
-const turnSql = (go: string) => `
-WITH RECURSIVE later AS (
-  SELECT next.tenant_id, go.ok, go.ok::integer AS n FROM (${FIRST} AND o.tenant_id > $3 ORDER BY o.tenant_id LIMIT 1) next, ${go}
+/**
+ * Tenants that have runs of this priority to dispatch, from the cursor on (lap 0) and round to it (lap 1): whatever the backlog, and past whoever is
+ * held up. One probe finds the next tenant; of its runs the newest is looked at first, since those in hand are the oldest.
+ */
+const turnSql = (may: (run: string) => string) => `
+WITH RECURSIVE walk AS (
+  SELECT $3::uuid AS tenant_id, 0 AS lap, false AS ok, 0 AS n
   UNION ALL
-  SELECT next.tenant_id, go.ok, later.n + go.ok::integer FROM later,
-    LATERAL (${FIRST} AND o.tenant_id > later.tenant_id ORDER BY o.tenant_id LIMIT 1) next, ${go} WHERE later.n < $4
-), earlier AS (
-  SELECT next.tenant_id, go.ok, go.ok::integer + (SELECT coalesce(max(n), 0) FROM later) AS n
-    FROM (${FIRST} AND o.tenant_id <= $3 AND (SELECT coalesce(max(n), 0) FROM later) < $4 ORDER BY o.tenant_id LIMIT 1) next, ${go}
-  UNION ALL
-  SELECT next.tenant_id, go.ok, earlier.n + go.ok::integer FROM earlier,
-    LATERAL (${FIRST} AND o.tenant_id > earlier.tenant_id AND o.tenant_id <= $3 ORDER BY o.tenant_id LIMIT 1) next, ${go} WHERE earlier.n < $4
+  SELECT coalesce(next.tenant_id, '00000000-0000-0000-0000-000000000000'), walk.lap + (next.tenant_id IS NULL)::integer, go.ok, walk.n + go.ok::integer
+  FROM walk LEFT JOIN LATERAL (
+    SELECT o.tenant_id FROM ops.open_runs o WHERE o.queue = $1 AND o.priority = $2 AND o.state = 'queued' AND o.tenant_id > walk.tenant_id
+      AND o.tenant_id <= CASE walk.lap WHEN 0 THEN 'ffffffff-ffff-ffff-ffff-ffffffffffff' ELSE $3 END ORDER BY o.tenant_id LIMIT 1
+  ) next ON true, LATERAL (SELECT next.tenant_id <> ALL ($6::uuid[]) AND (
+    SELECT true FROM ops.open_runs r WHERE r.queue = $1 AND r.priority = $2 AND ${isQueued('r')} AND r.tenant_id = next.tenant_id AND ${may('r')}
+    ORDER BY r.due_at DESC, r.id DESC LIMIT 1) IS NOT NULL AS ok) go
+  WHERE walk.lap < 2 AND walk.n < $4
 ), turn AS (
-  SELECT tenant_id FROM later WHERE ok UNION ALL SELECT tenant_id FROM earlier WHERE ok
+  SELECT tenant_id FROM walk WHERE ok
 )`;
-const TURN = turnSql(mayGo((run) => isReadable(run, '$5')));
-const TURN_HELD = turnSql(mayGo((run) => `${isReadable(run, '$5')} AND ${hasRoom(run, '$7')}`));
+const TURN = turnSql((run) => isReadable(run, '$5'));
+const TURN_HELD = turnSql((run) => `${isReadable(run, '$5')} AND ${hasRoom(run, '$7')}`);
 
 /** Whose turn it is, and who is left out. */
 export interface Turn {
@@ -170,7 +167,7 @@ function byDue(a: Candidate, b: Candidate): number {
 export async function fewQueued(client: PoolClient, queue: string, limit: number): Promise<Candidate[]> {
   const { rows } = await client.query<Candidate>({
     name: 'ns-few-queued',
-    text: `SELECT ${CANDIDATE} FROM ops.open_runs r WHERE r.queue = $1 AND ${QUEUED} ORDER BY r.priority, r.tenant_id, r.due_at, r.id LIMIT $2`,
+    text: `SELECT ${CANDIDATE} FROM ops.open_runs r WHERE r.queue = $1 AND ${isQueued('r')} ORDER BY r.priority, r.tenant_id, r.due_at, r.id LIMIT $2`,
     values: [queue, limit],
   });
   return rows;
@@ -222,7 +219,7 @@ export async function oldestInTurn(
         SELECT tenant_id, count(*) OVER ()::integer AS tenants, least(count(*) OVER (), ${most}::integer) AS sharing FROM turn LIMIT ${most}::integer
       ) t CROSS JOIN LATERAL (
         SELECT ${ALIKE} FROM (
-          SELECT * FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND ${QUEUED} AND o.tenant_id = t.tenant_id
+          SELECT * FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND ${isQueued('o')} AND o.tenant_id = t.tenant_id
             AND ${isReadable('o', '$5')}${some ? ` AND ${hasRoom('o', '$7')}` : ''}
           ORDER BY o.due_at, o.id LIMIT (${each}::integer[])[t.sharing]
         ) r ${ALIKE_BY}
@@ -248,7 +245,7 @@ export async function oldestOf(
     name: some ? 'ns-oldest-of-held' : 'ns-oldest-of',
     text: `SELECT t.tenant_id AS "tenantId", alike.* FROM unnest($3::uuid[], $4::float8[], $5::uuid[]) AS t(tenant_id, due_us, id) CROSS JOIN LATERAL (
         SELECT ${ALIKE} FROM (
-          SELECT * FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND ${QUEUED} AND o.tenant_id = t.tenant_id
+          SELECT * FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND ${isQueued('o')} AND o.tenant_id = t.tenant_id
             AND (o.due_at, o.id) > (timestamptz 'epoch' + t.due_us * interval '1 microsecond', t.id) AND ${isReadable('o', '$7')}
             ${some ? `AND ${hasRoom('o', '$8')}` : ''}
           ORDER BY o.due_at, o.id LIMIT $6
@@ -282,17 +279,17 @@ export async function waitedTooLong(
   const { rows } = await client.query<Candidate>({
     name: some ? 'ns-waited-too-long-held' : 'ns-waited-too-long',
     text: `WITH RECURSIVE lane AS (
-        SELECT b.priority, b.bound_ms, (SELECT o.tenant_id FROM ops.open_runs o WHERE queue = $1 AND o.priority = b.priority AND ${QUEUED}
+        SELECT b.priority, b.bound_ms, (SELECT o.tenant_id FROM ops.open_runs o WHERE queue = $1 AND o.priority = b.priority AND ${isQueued('o')}
           ORDER BY o.tenant_id LIMIT 1) AS tenant_id
         FROM unnest($2::smallint[], $3::integer[]) AS b(priority, bound_ms)
         UNION ALL
-        SELECT l.priority, l.bound_ms, (SELECT o.tenant_id FROM ops.open_runs o WHERE queue = $1 AND o.priority = l.priority AND ${QUEUED}
+        SELECT l.priority, l.bound_ms, (SELECT o.tenant_id FROM ops.open_runs o WHERE queue = $1 AND o.priority = l.priority AND ${isQueued('o')}
           AND o.tenant_id > l.tenant_id ORDER BY o.tenant_id LIMIT 1) FROM lane l WHERE l.tenant_id IS NOT NULL
       )
       SELECT ${CANDIDATE} FROM lane CROSS JOIN LATERAL (
-        SELECT * FROM ops.open_runs o WHERE queue = $1 AND o.priority = lane.priority AND ${QUEUED} AND o.tenant_id = lane.tenant_id
+        SELECT * FROM ops.open_runs o WHERE queue = $1 AND o.priority = lane.priority AND ${isQueued('o')} AND o.tenant_id = lane.tenant_id
           AND o.due_at < clock_timestamp() - make_interval(secs => lane.bound_ms / 1000.0) AND ${isReadable('o', '$4')}${some ? ` AND ${hasRoom('o', '$7')}` : ''}
-        ORDER BY o.due_at, o.id LIMIT $6 FOR UPDATE SKIP LOCKED
+        ORDER BY o.due_at, o.id LIMIT $6
       ) r WHERE lane.tenant_id IS NOT NULL AND lane.tenant_id <> ALL ($5::uuid[]) ORDER BY r.due_at, r.id LIMIT $6`,
     values: [
       queue,
@@ -315,15 +312,15 @@ export async function dispatchedTooLong(
   except: readonly string[],
   limit: number,
 ): Promise<string[]> {
-  const { rows } = await client.query<{ dispatch_id: string }>({
+  const { rows } = await client.query<{ id: string }>({
     name: 'ns-dispatched-too-long',
-    text: `SELECT d.id AS dispatch_id FROM ops.dispatches d CROSS JOIN LATERAL (
+    text: `SELECT d.id FROM ops.dispatches d CROSS JOIN LATERAL (
         SELECT min(o.due_at) AS due_at FROM ops.open_runs o JOIN unnest($2::smallint[], $3::integer[]) AS b(priority, bound_ms) ON b.priority = o.priority
-        WHERE o.id = ANY (d.runs) AND o.dispatch_id = d.id AND o.state = 'dispatched' AND o.due_at < clock_timestamp() - make_interval(secs => b.bound_ms / 1000.0)
+        WHERE o.id = ANY (d.runs) AND o.state = 'queued' AND o.due_at < clock_timestamp() - make_interval(secs => b.bound_ms / 1000.0)
       ) late WHERE d.queue = $1 AND d.id <> ALL ($4::uuid[]) AND late.due_at IS NOT NULL ORDER BY late.due_at LIMIT $5`,
     values: [queue, [...bounds.keys()], [...bounds.values()], except, limit],
   });
-  return rows.map((row) => row.dispatch_id);
+  return rows.map((row) => row.id);
 }
 
 /** A dispatch on its way to BullMQ. */
@@ -331,42 +328,23 @@ export interface NewDispatch extends Dispatch {
   readonly priority: number;
 }
 
-const FREE = `SELECT id FROM ops.open_runs WHERE id = ANY ($1) AND state = 'queued' FOR UPDATE SKIP LOCKED`;
-const HAND_ON = `turn AS (
-    INSERT INTO ops.queues (queue, taken, tenant_cursor) VALUES ($3, $4, coalesce($5::uuid, '00000000-0000-0000-0000-000000000000'))
-    ON CONFLICT (queue) DO UPDATE SET taken = queues.taken + $4, tenant_cursor = coalesce($5::uuid, queues.tenant_cursor)
-  )`;
+/** Each dispatch's runs are cut out of the list of all: $7 is where they begin. */
+const HAND_OUT = `
+WITH turn AS (
+  INSERT INTO ops.queues (queue, taken, tenant_cursor) VALUES ($2, $3, coalesce($4::uuid, '00000000-0000-0000-0000-000000000000'))
+  ON CONFLICT (queue) DO UPDATE SET taken = queues.taken + $3, tenant_cursor = coalesce($4::uuid, queues.tenant_cursor)
+)
+INSERT INTO ops.dispatches (id, queue, job, priority, tenant_ids, runs)
+SELECT id, $2, job, priority, tenants::uuid[], ($1::uuid[])[first : coalesce(lead(first) OVER (ORDER BY first) - 1, cardinality($1))]
+FROM unnest($5::uuid[], $6::text[], $7::integer[], $8::smallint[], $9::text[]) AS d(id, job, first, priority, tenants)`;
 
-const MARK_ONE = `WITH ${HAND_ON}, made AS (
-    INSERT INTO ops.dispatches (id, queue, job, tenant_ids, runs) VALUES ($2, $3, $6, $7, $1)
-  )
-  UPDATE ops.open_runs SET state = 'dispatched', dispatch_id = $2, dispatched_at = clock_timestamp() WHERE id = ANY ($1) AND state = 'queued'`;
-
-const MARK_MANY = `WITH ${HAND_ON}, made AS (
-    INSERT INTO ops.dispatches (id, queue, job, tenant_ids, runs)
-    SELECT id, $3, job, tenants::uuid[], ($1::uuid[])[first : coalesce(lead(first) OVER (ORDER BY first) - 1, cardinality($1))]
-    FROM unnest($2::uuid[], $6::integer[], $7::text[], $8::text[]) AS d(id, first, job, tenants)
-  )
-  UPDATE ops.open_runs o SET state = 'dispatched', dispatch_id = ($2::uuid[])[width_bucket(g.n::integer, $6::integer[])], dispatched_at = clock_timestamp()
-  FROM unnest($1::uuid[]) WITH ORDINALITY AS g(id, n) WHERE o.id = g.id AND o.state = 'queued'`;
-
-/** Marks the runs as dispatched and hands the turn on. `skipLocked`: but for those that somebody has locked. */
-export async function markDispatched(
+/** Hands the dispatches out and the turn on. No run's row is touched or locked: what somebody did to one meanwhile is seen by its claim. */
+export async function handOut(
   client: PoolClient,
   queue: string,
   dispatches: readonly NewDispatch[],
   tenantCursor: string | null,
-  skipLocked: boolean,
 ): Promise<void> {
-  const runs = uuidArray(dispatches.flatMap((dispatch) => dispatch.runs));
-  const [one] = dispatches;
-  if (dispatches.length === 1 && one !== undefined && !skipLocked) {
-    // The idle platform's way: nothing to cut up, nothing to join.
-    const values = [runs, one.id, queue, 1, tenantCursor, one.job, one.tenantIds];
-    await client.query({ name: 'ns-mark-one', text: MARK_ONE, values });
-    return;
-  }
-  // Where each dispatch's runs begin in the list of all, so that its id is sent once.
   let next = 1;
   const starts = dispatches.map((dispatch) => {
     const start = next;
@@ -374,16 +352,17 @@ export async function markDispatched(
     return start;
   });
   await client.query({
-    name: skipLocked ? 'ns-mark-free' : 'ns-mark-many',
-    text: skipLocked ? `${MARK_MANY} AND o.id IN (${FREE})` : MARK_MANY,
+    name: 'ns-hand-out',
+    text: HAND_OUT,
     values: [
-      runs,
-      dispatches.map((dispatch) => dispatch.id),
+      uuidArray(dispatches.flatMap((dispatch) => dispatch.runs)),
       queue,
       dispatches.length,
       tenantCursor,
-      starts,
+      dispatches.map((dispatch) => dispatch.id),
       dispatches.map((dispatch) => dispatch.job),
+      starts,
+      dispatches.map((dispatch) => dispatch.priority),
       dispatches.map((dispatch) => `{${dispatch.tenantIds.join(',')}}`),
     ],
   });

@@ -4,7 +4,7 @@ import {
   type Candidate,
   dispatchedTooLong,
   fewQueued,
-  markDispatched,
+  handOut,
   type NewDispatch,
   oldestInTurn,
   oldestOf,
@@ -22,7 +22,6 @@ import { type Budget, readBudget, unlimited } from './limits/budget.ts';
 import { pairKey, type QueueLimits } from './limits/limits.ts';
 import { PASS_LOCK } from './limits/pass-lock.ts';
 import { priorityName, WAITING_BOUND_MS } from './priority.ts';
-import { sqlState } from './store-errors.ts';
 
 /** Dispatches of one priority that Redis may hold, a live slot: enough that no slot waits for the next pass. */
 const WINDOW_PER_SLOT = 4;
@@ -30,11 +29,6 @@ const WINDOW_PER_SLOT = 4;
 const PASS_DISPATCHES = 16;
 /** Of every ten dispatches, one is of the longest-waiting past their bound (SPEC 2); runs would be counted by whole bundles, and miss the tens. */
 const OUT_OF_TURN = 10;
-/** SQLSTATE. */
-const LOCK_NOT_AVAILABLE = '55P03';
-/** A pass waits so long for a run that somebody has locked, ms; then it looks for locks first, which costs, for `CAREFUL_MS`. */
-const LOCKED_MS = 1_000;
-const CAREFUL_MS = 60_000;
 
 export interface PassDeps {
   readonly ops: Pool;
@@ -79,8 +73,6 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
   const behind = new Set<string>();
   /** Queues of which the last pass left nothing: all that waits there is read with the state, in one round trip. */
   const calm = new Set<string>();
-  /** Until when a queue's passes look first which runs nobody has locked, ms. */
-  const careful = new Map<string, number>();
   /** Tenants that went into one dispatch of a queue and priority lately: for so many the next pass looks. */
   const together = new Map<string, number>();
 
@@ -220,10 +212,10 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
       // the last time asks for it alone: four processes that all read the state of one queue would do little else.
       // A dispatch that a crash of Postgres takes back is no loss: its runs are queued again, and its BullMQ job finds nothing to claim.
       // Plans are made once a connection, perhaps while hardly anything waits: then reading the whole table looks cheap, and is not under a backlog.
-      // Without jit: what is forbidden counts as so dear that older servers would compile the plan.
+      // Without jit: what is forbidden counts as so dear that older servers would compile the plan. With memory for the ids that a large fleet has in hand.
       beforeCommit(
         client.query(
-          `SET LOCAL synchronous_commit = off; SET LOCAL lock_timeout = ${LOCKED_MS}; SET LOCAL enable_seqscan = off; SET LOCAL jit = off`,
+          `SET LOCAL synchronous_commit = off; SET LOCAL enable_seqscan = off; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'`,
         ),
       );
       const turn = isOurTurn(client, queue);
@@ -259,8 +251,7 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
           },
         ];
       });
-      const skipLocked = (careful.get(queue) ?? 0) > Date.now();
-      if (dispatches.length > 0) beforeCommit(markDispatched(client, queue, dispatches, cursor, skipLocked));
+      if (dispatches.length > 0) beforeCommit(handOut(client, queue, dispatches, cursor));
       await budget.record(client);
       return { dispatches, lifts, more, again: cut || (budget.refused && dispatches.length > 0) };
     });
@@ -268,11 +259,7 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
 
   return async function pass(queue) {
     const limits = (await deps.limits?.(queue)) ?? null;
-    const made = await once(queue, limits).catch((error: unknown) => {
-      if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error;
-      careful.set(queue, Date.now() + CAREFUL_MS);
-      return once(queue, limits);
-    });
+    const made = await once(queue, limits);
     if (lifted.size > 1_000) lifted.clear();
     for (const id of made?.lifts ?? []) lifted.add(id);
     if (made !== null && !made.more) calm.add(queue);

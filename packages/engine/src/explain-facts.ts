@@ -1,5 +1,6 @@
 import type { Pool } from '@nightshift/db';
 import { WORKER_SILENCE_SECONDS } from './dispatch-queries.ts';
+import { isInHand, statusOf } from './in-hand.ts';
 import type { PauseView } from './limits/pauses.ts';
 import type { OpenState, RunStatus } from './run-status.ts';
 
@@ -50,7 +51,7 @@ const LIVE = `NOT w.stopping AND w.slots ? o.queue AND w.heartbeat_at > clock_ti
 
 // The audit rows' first condition is that of the index by run.
 const FACTS = `
-SELECT clock_timestamp() AS now, o.id, o.tenant_id AS "tenantId", o.job, o.queue, o.priority, o.input_version AS "inputVersion", o.state, o.attempt,
+SELECT clock_timestamp() AS now, o.id, o.tenant_id AS "tenantId", o.job, o.queue, o.priority, o.input_version AS "inputVersion", ${statusOf('o')} AS state, o.attempt,
   o.due_at AS "dueAt", o.due_at::text AS "exactDueAt", o.snoozed_until AS "snoozedUntil", o.worker, o.attempt_started_at AS "attemptStartedAt",
   o.lease_until AS "leaseUntil", o.expected, o.processed, o.cancel_requested_at AS "cancelRequestedAt", o.cancel_actor AS "cancelActor",
   o.after_job AS "afterJob", o.blocked_until AS "blockedUntil", o.tick_date::text AS "tickDate",
@@ -79,7 +80,7 @@ export async function readFacts(ops: Pool, id: string): Promise<OpenFacts | null
 }
 
 async function isExecuted(ops: Pool, id: string): Promise<boolean> {
-  const dispatch = 'FROM ops.dispatches WHERE id = (SELECT dispatch_id FROM ops.open_runs WHERE id = $1)';
+  const dispatch = 'FROM ops.dispatches WHERE $1::uuid = ANY (runs)';
   const { rows } = await ops.query<{ locked: boolean }>(
     `SELECT EXISTS (SELECT 1 ${dispatch}) AND NOT EXISTS (SELECT 1 FROM (SELECT 1 ${dispatch} FOR UPDATE SKIP LOCKED) free) AS locked`,
     [id],
@@ -94,7 +95,7 @@ export async function readAhead(
 ): Promise<{ priority: number; runs: number; more: boolean }[]> {
   const { rows } = await ops.query<{ priority: number; runs: number; more: boolean }>(
     `SELECT p AS priority, least(n, $5) AS runs, n > $5 AS more FROM generate_series(1, $2::integer) p, LATERAL (
-       SELECT count(*) AS n FROM (SELECT 1 FROM ops.open_runs o WHERE o.queue = $1 AND o.priority = p AND o.phase = 'queued' AND o.state = 'queued'
+       SELECT count(*) AS n FROM (SELECT 1 FROM ops.open_runs o WHERE o.queue = $1 AND o.priority = p AND o.state = 'queued' AND NOT ${isInHand('o')}
          AND (p < $2 OR (o.due_at, o.id) < ($3::timestamptz, $4::uuid)) LIMIT $5 + 1) ahead) counted ORDER BY p`,
     [facts.queue, facts.priority, facts.exactDueAt, facts.id, COUNTED],
   );

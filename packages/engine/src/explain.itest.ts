@@ -200,7 +200,7 @@ test('running, being stopped, and left by a worker that died', async () => {
   const id = await accept({ job: task.name });
   await set(
     id,
-    `state = 'running', dispatch_id = gen_random_uuid(), worker = 'w1', attempt_started_at = clock_timestamp(), lease_until = clock_timestamp() + interval '15 s', expected = 90, processed = 30`,
+    `state = 'running', worker = 'w1', attempt_started_at = clock_timestamp(), lease_until = clock_timestamp() + interval '15 s', expected = 90, processed = 30`,
   );
   expect(await explain(id)).toEqual([
     'running',

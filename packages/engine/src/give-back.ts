@@ -1,48 +1,42 @@
 import type { SqlClient } from './define-job.ts';
 
 const WHICH = {
-  dispatches: { of: 'd.id = ANY ($1::uuid[])', runs: '' },
-  queue: { of: 'd.queue = $1', runs: '' },
-  job: { of: 'd.job = $1', runs: '' },
-  // What its dispatches hold of other tenants stays.
-  tenant: { of: '$1::uuid = ANY (d.tenant_ids)', runs: 'AND o.tenant_id = $1::uuid' },
+  all: 'true',
+  dispatches: 'd.id = ANY ($1::uuid[])',
+  queue: 'd.queue = $1',
+  job: 'd.job = $1',
+  tenant: '$1::uuid = ANY (d.tenant_ids)',
 } as const;
 
-const BACK = `UPDATE ops.open_runs o SET state = 'queued', dispatch_id = NULL, dispatched_at = NULL`;
+const ofTenant = 'AND o.tenant_id = $1::uuid';
+
+/** What a dispatch holds of other tenants stays. */
+const FEWER = `fewer AS (
+  UPDATE ops.dispatches d SET tenant_ids = array_remove(d.tenant_ids, $1::uuid),
+    runs = ARRAY(SELECT unnest(d.runs) EXCEPT SELECT o.id FROM ops.open_runs o WHERE o.id = ANY (d.runs) ${ofTenant})
+  FROM found WHERE d.id = found.id AND cardinality(d.tenant_ids) > 1
+), `;
 
 /**
- * Puts runs that wait in Redis back to `queued`, no attempt counted. Their BullMQ jobs then name a dispatch that no row has, and do nothing. What is
- * being executed (its dispatch is locked) stays. Resolves to how many went back, by queue.
+ * Takes back runs that wait in Redis, no attempt counted. Their BullMQ jobs then name a dispatch that is not there, and do nothing. What is
+ * being executed (its dispatch is locked, or its run is running) stays. Resolves to how many went back, by queue.
  */
 export async function giveBack(
   client: SqlClient,
   which: keyof typeof WHICH,
   values: readonly unknown[],
 ): Promise<ReadonlyMap<string, number>> {
+  const tenant = which === 'tenant';
   const { rows } = await client.query<{ queue: string; n: number }>(
-    `WITH d AS (
-       SELECT id, runs FROM ops.dispatches d WHERE ${WHICH[which].of} ORDER BY id FOR UPDATE SKIP LOCKED
-     ), back AS (
-       ${BACK} FROM d
-       WHERE o.id = ANY (d.runs) AND o.dispatch_id = d.id AND o.state = 'dispatched' ${WHICH[which].runs} RETURNING o.queue
+    `WITH found AS (
+       SELECT id, runs FROM ops.dispatches d WHERE ${WHICH[which]}
+         AND NOT EXISTS (SELECT 1 FROM ops.open_runs o WHERE o.id = ANY (d.runs) AND o.state = 'running') ORDER BY id FOR UPDATE SKIP LOCKED
+     ), ${tenant ? FEWER : ''}gone AS (
+       DELETE FROM ops.dispatches d USING found WHERE d.id = found.id ${tenant ? 'AND cardinality(d.tenant_ids) = 1' : ''}
      )
-     SELECT queue, count(*) AS n FROM back GROUP BY queue`,
+     SELECT o.queue, count(*) AS n FROM found JOIN ops.open_runs o ON o.id = ANY (found.runs) AND o.state = 'queued' ${tenant ? ofTenant : ''}
+     GROUP BY o.queue`,
     [...values],
-  );
-  return new Map(rows.map((row) => [row.queue, row.n]));
-}
-
-/** The same for all that Redis held, whatever `ops.dispatches` says of it: it reads every open run, and is for a Redis that knows none of them. */
-export async function giveAllBack(client: SqlClient): Promise<ReadonlyMap<string, number>> {
-  const { rows } = await client.query<{ queue: string; n: number }>(
-    `WITH executed AS (
-       SELECT array_agg(id) AS ids FROM ops.dispatches WHERE id NOT IN (SELECT id FROM ops.dispatches FOR UPDATE SKIP LOCKED)
-     ), back AS (
-       ${BACK} WHERE o.id IN (
-         SELECT r.id FROM ops.open_runs r, executed WHERE r.state = 'dispatched' AND r.dispatch_id <> ALL (coalesce(executed.ids, '{}')) ORDER BY r.id FOR UPDATE OF r SKIP LOCKED)
-       RETURNING o.queue
-     )
-     SELECT queue, count(*) AS n FROM back GROUP BY queue`,
   );
   return new Map(rows.map((row) => [row.queue, row.n]));
 }

@@ -38,7 +38,7 @@ export function createMirror(deps: {
   return createLoop('mirror', deps.log, async () => {
     if (!deps.broker.isReady()) return EVERY_MS;
     const { rows } = await deps.ops.query<{ busy: boolean }>(
-      `SELECT EXISTS (SELECT 1 FROM ops.open_runs WHERE phase = 'scheduled') AS busy`,
+      `SELECT EXISTS (SELECT 1 FROM ops.open_runs WHERE state = 'scheduled') AS busy`,
     );
     for (const { name } of deps.catalogue.queues) await mirrorRetries(deps, name, rows[0]?.busy === true);
     if (deps.schedules && round++ % SCHEDULES_EVERY === 0) await mirrorSchedules(deps);
@@ -58,7 +58,7 @@ async function mirrorRetries(
   if (!some && shown.length === 0) return;
   const { rows } = await deps.ops.query<ScheduledRow>(
     `SELECT id, job, tenant_id, priority, attempt, greatest(0, extract(epoch FROM due_at - clock_timestamp()) * 1000)::float8 AS delay_ms
-     FROM ops.open_runs WHERE phase = 'scheduled' AND queue = $1 ORDER BY due_at LIMIT $2`,
+     FROM ops.open_runs WHERE state = 'scheduled' AND queue = $1 ORDER BY due_at LIMIT $2`,
     [queueName, MIRRORED],
   );
   const wanted = new Map(rows.map((row) => [`mirror-${row.id}-${row.attempt}`, row]));

@@ -4,14 +4,16 @@ import { namedQuery } from './named-query.ts';
 import type { RunOutcome } from './run-status.ts';
 
 // What becomes of a run after accept, but for its claim (claim.ts) and what goes back unexecuted (give-back.ts). Every statement names what it
-// leaves: `dispatch_id` and `fence`. A row that no longer has them belongs to somebody else; it is left out of the answer, and the caller stops.
+// leaves: its state and its fence. A row that no longer has them belongs to somebody else; it is left out of the answer, and the caller stops.
 
 /** Names the run as this worker holds it. */
 export interface Held {
   readonly id: string;
-  readonly dispatchId: string | null;
   readonly fence: number;
 }
+
+/** State that a holder left its row in: a short run is executed as `queued`, under the lock of its dispatch; a parent is `blocked`. */
+export type HeldAs = 'queued' | 'running' | 'blocked';
 
 export interface End extends Held {
   readonly outcome: RunOutcome;
@@ -25,11 +27,11 @@ export interface End extends Held {
 // The audit row bears the run's `ended_at`: by it and the tenant it is found, in no index by run.
 const END = `
 WITH given AS (
-  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::text[], $5::jsonb[], $6::text[], $7::text[], $8::integer[])
-    AS g(id, dispatch_id, fence, outcome, result, error_class, error_message, duration_ms)
+  SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::jsonb[], $5::text[], $6::text[], $7::integer[])
+    AS g(id, fence, outcome, result, error_class, error_message, duration_ms)
 ), ended AS (
   DELETE FROM ops.open_runs o USING given g
-  WHERE o.id = ANY ($1::uuid[]) AND o.id = g.id AND o.dispatch_id IS NOT DISTINCT FROM g.dispatch_id AND o.fence = g.fence
+  WHERE o.id = ANY ($1::uuid[]) AND o.id = g.id AND o.fence = g.fence AND o.state = coalesce($10, o.state)
   RETURNING o.*, g.outcome, g.result, g.error_class, g.error_message, statement_timestamp() AS ended_at,
     coalesce(g.duration_ms, extract(epoch FROM statement_timestamp() - o.started_at) * 1000)::integer AS duration_ms
 ), history AS (
@@ -37,7 +39,7 @@ WITH given AS (
     ended_at, duration_ms, bundle_size, worker, expected, processed, changed, failed_items, error_class, error_message, trigger_id,
     parent_id, retry_of, replay_of, stale_inputs, tick_date, actor, options, payload_id)
   SELECT id, tenant_id, job, input_version, queue, priority, outcome, attempt, crashes, due_at, accepted_at,
-    coalesce(started_at, ended_at - make_interval(secs => duration_ms / 1000.0)), ended_at, duration_ms, $10, coalesce($9, worker),
+    coalesce(started_at, ended_at - make_interval(secs => duration_ms / 1000.0)), ended_at, duration_ms, $9, coalesce($8, worker),
     expected, processed, changed, failed_items, error_class, error_message, trigger_id, parent_id, retry_of, replay_of, stale_inputs,
     tick_date, actor, options, CASE WHEN input <> '{}' OR result IS NOT NULL THEN id END
   FROM ended
@@ -47,7 +49,7 @@ WITH given AS (
   FROM ended WHERE input <> '{}' OR result IS NOT NULL
 ), audited AS (
   INSERT INTO ops.audit_log (at, tenant_id, actor, action, run_id, details)
-  SELECT ended_at, tenant_id, coalesce(CASE WHEN outcome = 'cancelled' THEN cancel_actor END, 'worker:' || coalesce($9, worker), 'platform'),
+  SELECT ended_at, tenant_id, coalesce(CASE WHEN outcome = 'cancelled' THEN cancel_actor END, 'worker:' || coalesce($8, worker), 'platform'),
     'run.ended', id, jsonb_build_object('job', job, 'outcome', outcome) FROM ended
 )
 SELECT id, outcome, CASE WHEN options ->> 'dryRun' = 'true' THEN NULL ELSE replay_of END AS replay_of,
@@ -67,18 +69,20 @@ FROM ops.runs r JOIN unnest($1::uuid[], $2::jsonb[]) AS g(id, tally) ON g.id = r
 WHERE n.key LIKE 'task:_%' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 ON CONFLICT (tenant_id, job, type) DO UPDATE SET total = t.total + excluded.total`;
 
-/** Ends runs: history, payload and audit row in the statement that deletes them. Resolves to the ids that were still held. */
+/**
+ * Ends runs: history, payload and audit row in the statement that deletes them. `as` null: whatever their state, for who has locked their rows.
+ * Resolves to the ids that were still held.
+ */
 export async function endRuns(
   client: SqlClient,
   ends: readonly End[],
-  by: { worker: string | null; bundleSize: number | null },
+  by: { worker: string | null; bundleSize: number | null; as: HeldAs | null },
 ): Promise<Set<string>> {
   const column = <T>(pick: (end: End) => T): T[] => ends.map(pick);
   type Tally = Readonly<Record<string, number>>;
   type Ended = { id: string; outcome: RunOutcome; replay_of: string | null; tally: Tally | null };
   const rows = await namedQuery<Ended>(client, 'ns-end-runs', END, [
     column((e) => e.id),
-    column((e) => e.dispatchId),
     column((e) => e.fence),
     column((e) => e.outcome),
     column((e) => (e.result === null || e.result === undefined ? null : JSON.stringify(e.result))),
@@ -87,6 +91,7 @@ export async function endRuns(
     column((e) => e.durationMs),
     by.worker,
     by.bundleSize,
+    by.as,
   ]);
   const mended = rows.filter((row) => row.replay_of !== null && row.outcome.startsWith('completed'));
   if (mended.length > 0) await client.query(MENDED, [mended.map((row) => row.id), mended.map((row) => row.replay_of)]);
@@ -104,7 +109,7 @@ const END_CLEAN = `
 WITH over AS (
   DELETE FROM ops.dispatches WHERE id = $1 RETURNING id, runs
 ), ended AS (
-  DELETE FROM ops.open_runs o USING over WHERE o.id = ANY (over.runs) AND o.dispatch_id = over.id
+  DELETE FROM ops.open_runs o USING over WHERE o.id = ANY (over.runs) AND o.state = 'queued'
   RETURNING o.id, o.tenant_id, o.job, o.input_version, o.queue, o.priority, o.attempt, o.crashes, o.due_at, o.accepted_at, o.started_at, o.trigger_id,
     o.parent_id, o.retry_of, o.replay_of, o.stale_inputs, o.tick_date, o.actor, o.options, o.input, statement_timestamp() AS ended_at,
     CASE WHEN o.input <> '{}' OR $6::jsonb ? o.id::text THEN over.id END AS payload_id
@@ -163,20 +168,20 @@ export interface Retry extends Held {
 
 const RETRY = `
 WITH given AS (
-  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::text[], $5::integer[], $6::text[], $7::text[])
-    AS g(id, dispatch_id, fence, outcome, delay_ms, error_class, error_message)
+  SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::integer[], $5::text[], $6::text[])
+    AS g(id, fence, outcome, delay_ms, error_class, error_message)
 ), put AS (
   UPDATE ops.open_runs o SET state = 'scheduled', attempt = o.attempt + 1, due_at = clock_timestamp() + make_interval(secs => g.delay_ms / 1000.0),
-    dispatch_id = NULL, dispatched_at = NULL, lease_until = NULL, worker = NULL, attempt_started_at = NULL
+    lease_until = NULL, worker = NULL, attempt_started_at = NULL
   FROM given g
-  WHERE o.id = ANY ($1::uuid[]) AND o.id = g.id AND o.dispatch_id IS NOT DISTINCT FROM g.dispatch_id AND o.fence = g.fence
+  WHERE o.id = ANY ($1::uuid[]) AND o.id = g.id AND o.fence = g.fence AND o.state = $9
   RETURNING o.id, o.tenant_id, o.job, o.attempt - 1 AS attempt, o.due_at, g.outcome, g.error_class, g.error_message
 ), tried AS (
   INSERT INTO ops.attempts (run_id, attempt, tenant_id, outcome, error_class, error_message, worker, started_at, retry_at)
-  SELECT id, attempt, tenant_id, outcome, error_class, error_message, $8, clock_timestamp() - make_interval(secs => $9::integer / 1000.0), due_at FROM put
+  SELECT id, attempt, tenant_id, outcome, error_class, error_message, $7, clock_timestamp() - make_interval(secs => $8::integer / 1000.0), due_at FROM put
 ), audited AS (
   INSERT INTO ops.audit_log (tenant_id, actor, action, run_id, details)
-  SELECT tenant_id, 'worker:' || $8, 'run.retry_scheduled', id, jsonb_build_object('job', job, 'attempt', attempt, 'error', error_class, 'retryAt', due_at) FROM put
+  SELECT tenant_id, 'worker:' || $7, 'run.retry_scheduled', id, jsonb_build_object('job', job, 'attempt', attempt, 'error', error_class, 'retryAt', due_at) FROM put
 )
 SELECT id FROM put`;
 
@@ -184,12 +189,11 @@ SELECT id FROM put`;
 export async function retryRuns(
   client: SqlClient,
   retries: readonly Retry[],
-  by: { worker: string; durationMs: number },
+  by: { worker: string; durationMs: number; as: HeldAs },
 ): Promise<Set<string>> {
   const column = <T>(pick: (retry: Retry) => T): T[] => retries.map(pick);
   const rows = await namedQuery<{ id: string }>(client, 'ns-retry-runs', RETRY, [
     column((r) => r.id),
-    column((r) => r.dispatchId),
     column((r) => r.fence),
     column((r) => r.outcome),
     column((r) => r.delayMs),
@@ -197,6 +201,7 @@ export async function retryRuns(
     column((r) => r.errorMessage),
     by.worker,
     by.durationMs,
+    by.as,
   ]);
   return new Set(rows.map((row) => row.id));
 }
@@ -206,42 +211,28 @@ export interface Snoozed extends Held {
 }
 
 /** Puts off runs whose handlers asked for it, no attempt counted. Resolves to the number that were still held. */
-export async function snoozeRuns(client: SqlClient, snoozed: readonly Snoozed[], worker: string): Promise<number> {
+export async function snoozeRuns(
+  client: SqlClient,
+  snoozed: readonly Snoozed[],
+  by: { worker: string; as: HeldAs },
+): Promise<number> {
   const rows = await namedQuery(
     client,
     'ns-snooze-runs',
     `WITH given AS (
-       SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::float8[]) AS g(id, dispatch_id, fence, delay_ms)
+       SELECT * FROM unnest($1::uuid[], $2::integer[], $3::float8[]) AS g(id, fence, delay_ms)
      ), put AS (
        UPDATE ops.open_runs o SET state = 'scheduled', due_at = clock_timestamp() + make_interval(secs => g.delay_ms / 1000.0),
-         dispatch_id = NULL, dispatched_at = NULL, lease_until = NULL, worker = NULL, attempt_started_at = NULL
+         lease_until = NULL, worker = NULL, attempt_started_at = NULL
        FROM given g
-       WHERE o.id = ANY ($1::uuid[]) AND o.id = g.id AND o.dispatch_id IS NOT DISTINCT FROM g.dispatch_id AND o.fence = g.fence
+       WHERE o.id = ANY ($1::uuid[]) AND o.id = g.id AND o.fence = g.fence AND o.state = $5
        RETURNING o.id, o.tenant_id, o.job, o.due_at
      ), audited AS (
        INSERT INTO ops.audit_log (tenant_id, actor, action, run_id, details)
-       SELECT tenant_id, 'worker:' || $5::text, 'run.snoozed', id, jsonb_build_object('job', job, 'until', due_at) FROM put
+       SELECT tenant_id, 'worker:' || $4::text, 'run.snoozed', id, jsonb_build_object('job', job, 'until', due_at) FROM put
      )
      SELECT id FROM put`,
-    [
-      snoozed.map((s) => s.id),
-      snoozed.map((s) => s.dispatchId),
-      snoozed.map((s) => s.fence),
-      snoozed.map((s) => s.delayMs),
-      worker,
-    ],
-  );
-  return rows.length;
-}
-
-/** Back to `queued`, no attempt counted: a stopping worker, a job or version that this worker does not know, a lost dispatch. */
-export async function releaseDispatch(client: SqlClient, dispatchId: string, ids: readonly string[]): Promise<number> {
-  const rows = await namedQuery(
-    client,
-    'ns-release',
-    `UPDATE ops.open_runs SET state = 'queued', dispatch_id = NULL, dispatched_at = NULL
-     WHERE id = ANY ($1) AND dispatch_id = $2 AND state = 'dispatched' RETURNING id`,
-    [ids, dispatchId],
+    [snoozed.map((s) => s.id), snoozed.map((s) => s.fence), snoozed.map((s) => s.delayMs), by.worker, by.as],
   );
   return rows.length;
 }
@@ -326,7 +317,7 @@ export async function releaseLong(client: SqlClient, held: Held, worker: string)
     client,
     'ns-release-long',
     `WITH put AS (
-       UPDATE ops.open_runs SET state = 'queued', dispatch_id = NULL, dispatched_at = NULL, lease_until = NULL, worker = NULL
+       UPDATE ops.open_runs SET state = 'queued', lease_until = NULL, worker = NULL
        WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING id, tenant_id, attempt, attempt_started_at
      ), tried AS (
        INSERT INTO ops.attempts (run_id, attempt, tenant_id, outcome, worker, started_at)
@@ -341,28 +332,39 @@ export async function releaseLong(client: SqlClient, held: Held, worker: string)
 /** A worker that dies with the same run in hand this often was killed by it. */
 export const MAX_CRASHES = 3;
 
+// While Postgres was away nobody could renew: its start gives every lease its length again.
+const EXPIRED = `lost AS (
+  SELECT id, worker AS lost_worker FROM ops.open_runs
+  WHERE state = 'running' AND lease_until < clock_timestamp() AND pg_postmaster_start_time() < clock_timestamp() - interval '${LEASE_SECONDS} seconds'
+  ORDER BY id FOR UPDATE SKIP LOCKED
+), over AS (
+  DELETE FROM ops.dispatches WHERE runs && ARRAY(SELECT id FROM lost)
+)`;
+
+// Whoever still executes them is waited for: what ends by then was no crash.
+const STALLED = `claimed AS (
+  SELECT id, runs FROM ops.dispatches WHERE id = $1 FOR UPDATE
+), lost AS (
+  SELECT o.id, o.worker AS lost_worker FROM claimed, ops.open_runs o WHERE o.id = ANY (claimed.runs) AND o.state = 'queued' ORDER BY o.id FOR UPDATE OF o
+), over AS (
+  DELETE FROM ops.dispatches d USING claimed WHERE d.id = claimed.id
+    AND NOT EXISTS (SELECT 1 FROM ops.open_runs o WHERE o.id = ANY (claimed.runs) AND o.state = 'running')
+)`;
+
 /**
- * Counts a crash for rows that their worker left in hand and puts them back as lone runs. `where` picks the rows. Resolves to the rows with
- * their new count; the caller ends those at `MAX_CRASHES` in the same transaction.
+ * Counts a crash for the queued runs of a dispatch whose worker died, or for long runs whose leases expired, and puts them back as lone runs.
+ * Resolves to the rows with their new count; the caller ends those at `MAX_CRASHES` in the same transaction.
  */
 export async function countCrashes(
   client: SqlClient,
-  where: { dispatchId: string; ids: readonly string[] } | 'expired-leases',
+  where: { dispatchId: string } | 'expired-leases',
 ): Promise<(Held & { crashes: number; job: string; tenantId: string; queue: string })[]> {
   const expired = where === 'expired-leases';
-  const pick = expired
-    ? // While Postgres was away nobody could renew: its start gives every lease its length again.
-      `phase = 'running' AND lease_until < clock_timestamp() AND pg_postmaster_start_time() < clock_timestamp() - interval '${LEASE_SECONDS} seconds'`
-    : // Whoever still executes them is waited for: what ends by then was no crash.
-      `id = ANY ($1) AND dispatch_id = $2 AND state = 'dispatched' AND (SELECT count(*) FROM claimed) >= 0`;
   return namedQuery(
     client,
     expired ? 'ns-crash-expired' : 'ns-crash-stalled',
-    `WITH ${expired ? '' : 'claimed AS (SELECT 1 FROM ops.dispatches WHERE id = $2 FOR UPDATE), '}lost AS (
-       SELECT id, worker AS lost_worker FROM ops.open_runs WHERE ${pick} ORDER BY id FOR UPDATE ${expired ? 'SKIP LOCKED' : ''}
-     ), put AS (
-       UPDATE ops.open_runs o SET state = 'queued', crashes = crashes + 1, fence = fence + 1, dispatch_id = NULL, dispatched_at = NULL,
-         lease_until = NULL, worker = NULL
+    `WITH ${expired ? EXPIRED : STALLED}, put AS (
+       UPDATE ops.open_runs o SET state = 'queued', crashes = crashes + 1, fence = fence + 1, lease_until = NULL, worker = NULL
        FROM lost WHERE o.id = lost.id RETURNING o.*, lost.lost_worker
      ), tried AS (
        INSERT INTO ops.attempts (run_id, attempt, tenant_id, outcome, error_class, error_message, worker, started_at)
@@ -371,7 +373,7 @@ export async function countCrashes(
        INSERT INTO ops.audit_log (tenant_id, actor, action, run_id, details)
        SELECT tenant_id, 'platform', 'run.crashed', id, jsonb_build_object('job', job, 'crashes', crashes, 'worker', lost_worker) FROM put
      )
-     SELECT id, dispatch_id AS "dispatchId", fence, crashes, job, tenant_id AS "tenantId", queue FROM put`,
-    expired ? [] : [where.ids, where.dispatchId],
+     SELECT id, fence, crashes, job, tenant_id AS "tenantId", queue FROM put`,
+    expired ? [] : [where.dispatchId],
   );
 }

@@ -1,12 +1,11 @@
 import { Redis } from 'ioredis';
-import { v7 } from 'uuid';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { newId } from './id.ts';
 import { findRun, listAttempts } from './query/index.ts';
 import { countCrashes, MAX_CRASHES } from './record.ts';
 import { recordCrashes } from './recover.ts';
 import { incarnationKey } from './redis-names.ts';
-import { dispatchByHand, type TestEngine, testEngine, until } from './testing/index.ts';
+import { dispatchByHand, dispatchOf, type TestEngine, testEngine, until } from './testing/index.ts';
 import {
   addItems,
   countAsDone,
@@ -98,22 +97,28 @@ describe('an emptied Redis', () => {
     expect(new Set(await states(ids))).toEqual(new Set(['completed']));
   });
 
-  it('takes back what a backup left without its dispatch', async () => {
+  it('takes back a dispatch that it never had: that of a restored backup', async () => {
     const id = await accept('request', { hold: true });
     await gate.reached;
     const restored = await accept('request');
     const unknown = await dispatchByHand(engine.store.admin, [restored]);
-    await sql('DELETE FROM ops.dispatches WHERE $1 = ANY (runs)', [restored]);
     await emptyRedis();
-    await until('the restored run to be taken back', async () => {
-      const { rows } = await sql('SELECT 1 FROM ops.open_runs WHERE id = $1 AND dispatch_id = $2', [restored, unknown]);
-      return rows.length === 0;
-    });
+    await until(
+      'the restored run to be taken back',
+      async () => (await dispatchOf(engine.store.admin, restored)) !== unknown,
+    );
     gate.open();
     expect((await engine.producer.waitFor([id, restored], { timeoutMs: 40_000 })).size).toBe(2);
     expect(await effects([id, restored])).toBe(2);
   });
 });
+
+/** Its dispatch is a minute older. */
+async function age(run: string): Promise<void> {
+  await sql(`UPDATE ops.dispatches SET dispatched_at = dispatched_at - interval '1 minute' WHERE $1 = ANY (runs)`, [
+    run,
+  ]);
+}
 
 describe('a dispatch that Redis lost', () => {
   it('goes back, and its run ends', async () => {
@@ -123,12 +128,12 @@ describe('a dispatch that Redis lost', () => {
     await until('its dispatch', async () => (await find(lost)).status === 'dispatched');
     const redis = new Redis(engine.store.redisUrl);
     const keys = await redis.keys(`{${engine.store.namespace}:tiny}*`);
-    const { rows } = await sql('SELECT dispatch_id FROM ops.open_runs WHERE id = $1', [lost]);
-    const job = keys.find((key) => key.endsWith(`:${rows[0]?.dispatch_id}`)) ?? '';
+    const dispatch = (await dispatchOf(engine.store.admin, lost)) ?? '';
+    const job = keys.find((key) => key.endsWith(`:${dispatch}`)) ?? '';
     await redis.del(job);
-    await redis.zrem(`${job.slice(0, job.lastIndexOf(':'))}:prioritized`, rows[0]?.dispatch_id);
+    await redis.zrem(`${job.slice(0, job.lastIndexOf(':'))}:prioritized`, dispatch);
     redis.disconnect();
-    await sql(`UPDATE ops.open_runs SET dispatched_at = dispatched_at - interval '1 minute' WHERE id = $1`, [lost]);
+    await age(lost);
     await until('the run to be queued again', async () => (await find(lost)).status === 'queued' || 'dispatched again');
     gate.open();
     expect((await engine.producer.waitFor([id, lost], { timeoutMs: 40_000 })).size).toBe(2);
@@ -140,24 +145,15 @@ describe('a dispatch that Redis lost', () => {
     await gate.reached;
     const waiting = await accept('request');
     await until('its dispatch', async () => (await find(waiting)).status === 'dispatched');
-    const dispatch = async () =>
-      (await sql('SELECT dispatch_id FROM ops.open_runs WHERE id = $1', [waiting])).rows[0]?.dispatch_id;
-    const before = await dispatch();
-    await sql(`UPDATE ops.open_runs SET dispatched_at = dispatched_at - interval '1 minute' WHERE id = ANY ($1)`, [
-      [id, waiting],
-    ]);
+    const before = await dispatchOf(engine.store.admin, waiting);
+    await age(id);
+    await age(waiting);
     // Another dispatch that is lost shows that recovery has looked.
     const fake = await accept('request');
-    await dispatchByHand(engine.store.admin, [fake]);
-    await sql(`UPDATE ops.open_runs SET dispatched_at = dispatched_at - interval '1 minute' WHERE id = $1`, [fake]);
-    await until('recovery', async () => {
-      const { rows } = await sql(
-        `SELECT 1 FROM ops.open_runs WHERE id = $1 AND dispatched_at < clock_timestamp() - interval '30 seconds'`,
-        [fake],
-      );
-      return rows.length === 0;
-    });
-    expect(await dispatch()).toBe(before);
+    const lost = await dispatchByHand(engine.store.admin, [fake]);
+    await age(fake);
+    await until('recovery', async () => (await dispatchOf(engine.store.admin, fake)) !== lost);
+    expect(await dispatchOf(engine.store.admin, waiting)).toBe(before);
     gate.open();
     expect((await engine.producer.waitFor([id, waiting, fake], { timeoutMs: 40_000 })).size).toBe(3);
     expect(await effects([id, waiting, fake])).toBe(3);
@@ -165,15 +161,17 @@ describe('a dispatch that Redis lost', () => {
 });
 
 describe('the table of dispatches', () => {
-  it('forgets those that no run names any more, once they are old', async () => {
-    const add = async (id: string) =>
-      sql(
-        `INSERT INTO ops.dispatches (id, queue, job, tenant_ids, runs) VALUES ($1, 'tiny', 'tiny.request', ARRAY[$2::uuid], $3)`,
-        [id, tenant, [newId()]],
+  it('forgets those whose runs are gone, once they are old', async () => {
+    const add = async (ageSeconds: number) => {
+      const id = newId();
+      await sql(
+        `INSERT INTO ops.dispatches (id, queue, job, priority, tenant_ids, runs, dispatched_at)
+         VALUES ($1, 'tiny', 'tiny.request', 1, ARRAY[$2::uuid], $3, clock_timestamp() - make_interval(secs => $4))`,
+        [id, tenant, [newId()], ageSeconds],
       );
-    const [old, young] = [v7({ msecs: Date.now() - 3_600_000 }), newId()];
-    await add(young);
-    await add(old);
+      return id;
+    };
+    const [young, old] = [await add(0), await add(60)];
     const left = async () =>
       (await sql('SELECT id FROM ops.dispatches WHERE id = ANY ($1)', [[old, young]])).rows.map((row) => row.id);
     await until('the old one to go', async () => !(await left()).includes(old));
@@ -188,9 +186,9 @@ describe('a crash', () => {
     const ids = await Promise.all([accept('request'), accept('request')]);
     const dispatchId = '00000000-0000-4000-8000-000000000001';
     await dispatchByHand(engine.store.admin, ids, dispatchId);
-    const crashed = await countCrashes(engine.producer.pools.ops, { dispatchId, ids });
+    const crashed = await countCrashes(engine.producer.pools.ops, { dispatchId });
     expect(crashed.map((run) => [run.id, run.crashes]).sort()).toEqual(ids.map((id) => [id, 1]).sort());
-    expect(await countCrashes(engine.producer.pools.ops, { dispatchId, ids })).toEqual([]);
+    expect(await countCrashes(engine.producer.pools.ops, { dispatchId })).toEqual([]);
     gate.open();
     await engine.producer.waitFor([holding, ...ids], { timeoutMs: 40_000 });
     for (const id of ids) {
@@ -204,10 +202,10 @@ describe('a crash', () => {
     const other = await engine.addWorker();
     const id = await accept('request', { hold: true, note: 'lives' });
     await gate.reached;
-    const [row] = (await sql('SELECT dispatch_id FROM ops.open_runs WHERE id = $1', [id])).rows;
+    const dispatch = await dispatchOf(engine.store.admin, id);
     // As when its worker had died: the lock runs out, and is not there to be renewed.
     const redis = new Redis(engine.store.redisUrl);
-    await redis.del(`{${engine.store.namespace}:tiny}:tiny:${row.dispatch_id}:lock`);
+    await redis.del(`{${engine.store.namespace}:tiny}:tiny:${dispatch}:lock`);
     redis.disconnect();
     await until('the crash', async () => (await find(id)).crashes === 1);
     gate.open();
@@ -231,7 +229,7 @@ describe('a crash', () => {
     const log = (await import('pino')).pino({ level: 'silent' });
     const crashed = await recordCrashes(
       { ops: engine.producer.pools.ops, log, announce: (ended) => announced.push(...ended) },
-      { dispatchId, ids: [id] },
+      { dispatchId },
     );
     expect(crashed).toMatchObject([{ id, crashes: MAX_CRASHES }]);
     expect(announced).toEqual([[id, 'failed']]);

@@ -5,7 +5,7 @@ import { raiseAlert } from './alerts/raise-alert.ts';
 import type { Broker } from './broker.ts';
 import type { Catalogue } from './catalogue.ts';
 import { CrashLoopError, errorClass } from './errors.ts';
-import { giveAllBack, giveBack } from './give-back.ts';
+import { giveBack } from './give-back.ts';
 import { createLoop, type Loop } from './loop.ts';
 import { countCrashes, type End, endRuns, type Held, MAX_CRASHES } from './record.ts';
 import { incarnationKey } from './redis-names.ts';
@@ -29,14 +29,16 @@ export interface RecoverDeps {
   readonly announce: (ended: readonly (readonly [string, RunStatus])[]) => void;
 }
 
-/**
- * Dispatches whose runs ended or went on one by one; a bundle that ended whole took its own along. Their ids tell their age. A sub-select that finds one
- * row cannot be planned as a join, which would read every open run.
- */
+/** What can be executed of a dispatch. A sub-select that finds one row cannot be planned as a join, which would read every open run. */
+const someRun = (state: string) =>
+  `(SELECT true FROM ops.open_runs o WHERE o.id = ANY (d.runs) AND o.state ${state} LIMIT 1)`;
+
+const AGED = `d.dispatched_at < clock_timestamp() - interval '${LOST_AFTER_SECONDS} seconds'`;
+
+/** Dispatches whose runs were cancelled or put off; whoever executed one has ended it. */
 const FORGET_DISPATCHES = `
 DELETE FROM ops.dispatches WHERE id IN (
-  SELECT id FROM ops.dispatches d WHERE id < ops.uuid7_floor(clock_timestamp() - interval '${LOST_AFTER_SECONDS} seconds')
-    AND (SELECT true FROM ops.open_runs o WHERE o.id = ANY (d.runs) AND o.dispatch_id = d.id LIMIT 1) IS NULL FOR UPDATE SKIP LOCKED)`;
+  SELECT id FROM ops.dispatches d WHERE ${AGED} AND ${someRun("IN ('queued', 'running')")} IS NULL FOR UPDATE SKIP LOCKED)`;
 
 type Crashed = Awaited<ReturnType<typeof countCrashes>>;
 
@@ -52,7 +54,7 @@ export async function recordCrashes(
     const counted = await countCrashes(client, where);
     const looping = counted.filter((run) => run.crashes >= MAX_CRASHES);
     if (looping.length === 0) return { crashed: counted, ended: [] };
-    const ids = await endRuns(client, looping.map(crashLoopEnd), { worker: null, bundleSize: null });
+    const ids = await endRuns(client, looping.map(crashLoopEnd), { worker: null, bundleSize: null, as: null });
     return { crashed: counted, ended: looping.filter((run) => ids.has(run.id)) };
   });
   await reportCrashLoops(deps, ended);
@@ -134,7 +136,7 @@ export async function emptiedRedis(
     const locked = await client.query<{ incarnation: string }>('SELECT incarnation FROM ops.broker FOR UPDATE');
     // Another process was first: its new incarnation is in Postgres, and soon in Redis.
     if (locked.rows[0]?.incarnation !== known) return null;
-    const back = await giveAllBack(client);
+    const back = await giveBack(client, 'all', []);
     const next = await client.query<{ incarnation: string }>(
       'UPDATE ops.broker SET incarnation = gen_random_uuid(), changed_at = clock_timestamp() RETURNING incarnation',
     );
@@ -150,12 +152,11 @@ export async function emptiedRedis(
   deps.wake(fresh.back.keys());
 }
 
-/** Dispatched rows older than 15 s whose BullMQ job is gone or finished. */
+/** Dispatches older than 15 s whose BullMQ job is gone or finished; a long run's is there until its lease ends. */
 async function lostDispatches(deps: RecoverDeps): Promise<void> {
   const { rows } = await deps.ops.query<{ queue: string; dispatch_id: string }>(
-    `SELECT d.queue, d.id AS dispatch_id FROM ops.dispatches d CROSS JOIN LATERAL (
-       SELECT o.dispatched_at FROM ops.open_runs o WHERE o.id = ANY (d.runs) AND o.dispatch_id = d.id AND o.state = 'dispatched' LIMIT 1) r
-     WHERE r.dispatched_at < clock_timestamp() - interval '${LOST_AFTER_SECONDS} seconds' ORDER BY r.dispatched_at LIMIT $1`,
+    `SELECT d.queue, d.id AS dispatch_id FROM ops.dispatches d
+     WHERE ${AGED} AND ${someRun("= 'queued'")} ORDER BY d.dispatched_at LIMIT $1`,
     [LOOKED_FOR],
   );
   for (const queue of new Set(rows.map((row) => row.queue))) {

@@ -161,7 +161,7 @@ const crash = (index: number): Command => ({
       throw new Error('killed');
     });
     await expect(dies).rejects.toThrow('killed');
-    await recordCrashes(deps as never, { dispatchId: chosen.id, ids: chosen.runs });
+    await recordCrashes(deps as never, { dispatchId: chosen.id });
     for (const run of held(model, chosen)) {
       run.crashes += 1;
       Object.assign(run, { state: run.crashes >= MAX_CRASHES ? 'failed' : 'waiting', dispatch: null });

@@ -8,12 +8,13 @@ beforeAll(async () => {
 });
 afterAll(() => store.close());
 
-it('has the words that the database takes', async () => {
+it('has the words that the database takes; `dispatched` is what it says of a queued run', async () => {
   const { rows } = await store.admin.query<{ name: string; check: string }>(
     `SELECT conname AS name, pg_get_constraintdef(oid) AS check FROM pg_constraint WHERE conname IN ('open_runs_state', 'runs_outcome') AND conparentid = 0`,
   );
   const words = Object.fromEntries(
     rows.map(({ name, check }) => [name, [...check.matchAll(/'(\w+)'/g)].map((m) => m[1])]),
   );
-  expect(words).toEqual({ open_runs_state: [...OPEN_STATES], runs_outcome: [...RUN_OUTCOMES] });
+  const stored = OPEN_STATES.filter((state) => state !== 'dispatched');
+  expect(words).toEqual({ open_runs_state: stored, runs_outcome: [...RUN_OUTCOMES] });
 });

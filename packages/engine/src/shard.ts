@@ -5,6 +5,7 @@ import { type DefinedJob, longForm, type RunOptions, type SqlClient, type SweepJ
 import { LostClaimError } from './errors.ts';
 import { lend } from './execute/execution.ts';
 import { newId } from './id.ts';
+import { dropDispatch } from './in-hand.ts';
 import { payloadOf, resultOf } from './payload-of.ts';
 import { endRuns } from './record.ts';
 import type { RunOutcome } from './run-status.ts';
@@ -55,11 +56,12 @@ export async function split(
   }));
   await inTransaction(deps.app, [run.tenantId], async (client) => {
     const { rowCount } = await client.query(
-      `UPDATE ops.open_runs SET state = 'blocked', expected = $3, dispatch_id = NULL, dispatched_at = NULL, lease_until = NULL
+      `UPDATE ops.open_runs SET state = 'blocked', expected = $3, lease_until = NULL
        WHERE id = $1 AND fence = $2 AND state = 'running'`,
       [run.id, run.fence, expected],
     );
     if (rowCount !== 1) throw new LostClaimError(run.id);
+    await dropDispatch(client, run.dispatchId);
     await client.query(
       `INSERT INTO ops.open_runs (id, tenant_id, job, input_version, queue, priority, state, parent_id, actor, started_at, stale_inputs, cursor, options, input)
        SELECT g.id, p.tenant_id, p.job, p.input_version, p.queue, p.priority, 'queued', p.id, p.actor, p.started_at, p.stale_inputs, g.cursor, p.options || jsonb_build_object('shard', g.shard), p.input
@@ -127,7 +129,6 @@ export async function endParent(client: SqlClient, catalogue: Catalogue, parentI
   const failed = outcome === 'failed';
   const end = {
     id: parentId,
-    dispatchId: null,
     fence: parent.fence,
     outcome,
     result: outcome === 'cancelled' ? null : await sweepSummary(job, client, parent, totals),
@@ -135,14 +136,14 @@ export async function endParent(client: SqlClient, catalogue: Catalogue, parentI
     errorMessage: failed ? `${family.failed} of its shards failed: see the runs whose parent it is.` : null,
     durationMs: null,
   };
-  await endRuns(client, [end], { worker: null, bundleSize: null });
+  await endRuns(client, [end], { worker: null, bundleSize: null, as: 'blocked' });
   return outcome;
 }
 
 /** Parents whose last child ended where nobody looked after them: by a crash loop, or with its worker. */
 export async function parentsLeft(client: SqlClient): Promise<{ id: string; queue: string }[]> {
   const { rows } = await client.query<{ id: string; queue: string }>(
-    `SELECT id, queue FROM ops.open_runs p WHERE phase = 'blocked' AND after_job IS NULL AND NOT EXISTS (SELECT 1 FROM ops.open_runs c WHERE c.parent_id = p.id)`,
+    `SELECT id, queue FROM ops.open_runs p WHERE state = 'blocked' AND after_job IS NULL AND NOT EXISTS (SELECT 1 FROM ops.open_runs c WHERE c.parent_id = p.id)`,
   );
   return rows;
 }

@@ -1,7 +1,7 @@
 import { inTransaction, isUuid, type Pool } from '@nightshift/db';
 import { storeErrors } from './accept.ts';
-import { untilExecuted } from './claim.ts';
 import { InvalidInputError, MAX_SNOOZE_MS, RunStateError, UnknownRunError } from './errors.ts';
+import { untilExecuted } from './in-hand.ts';
 
 /** Until when a run is put off: an instant, or so many ms from now by the database's clock. */
 export type SnoozeTime = { readonly until: Date } | { readonly forMs: number };
@@ -56,7 +56,7 @@ export function createSnooze(ops: Pool): Snooze {
         await client.query(
           row.state === 'blocked'
             ? 'UPDATE ops.open_runs SET snoozed_until = $2 WHERE id = $1'
-            : `UPDATE ops.open_runs SET state = 'scheduled', due_at = $2, dispatch_id = NULL, dispatched_at = NULL WHERE id = $1`,
+            : `UPDATE ops.open_runs SET state = 'scheduled', due_at = $2 WHERE id = $1`,
           [id, row.until],
         );
         await client.query(

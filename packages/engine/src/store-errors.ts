@@ -42,6 +42,11 @@ export function isPassing(error: unknown): boolean {
   return isConnectionError(error);
 }
 
+/** True when somebody else held a lock for too long (`lock_timeout`). */
+export function isLocked(error: unknown): boolean {
+  return sqlState(error) === '55P03';
+}
+
 /** True for an error of the data given (SQLSTATE 22, 23): a statement of many rows may succeed without the bad one. */
 export function isDataError(error: unknown): boolean {
   return /^2[23]/.test(sqlState(error) ?? '');

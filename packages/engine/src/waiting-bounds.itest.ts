@@ -78,7 +78,7 @@ test('also when it was handed to Redis before the flood', async () => {
   const [low] = await accept(1, 'LOW', 'quiet');
   await until('the run in Redis', async () => {
     const { rows } = await engine.store.admin.query(
-      `SELECT 1 FROM ops.open_runs WHERE id = $1 AND state = 'dispatched'`,
+      `SELECT 1 FROM ops.run_view WHERE id = $1 AND status = 'dispatched'`,
       [low],
     );
     return rows.length === 1;

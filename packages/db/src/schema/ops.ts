@@ -59,16 +59,13 @@ export const openRuns = opsSchema.table('open_runs', {
   queue: text('queue').notNull(),
   /** 1 (CRITICAL) to 4 (LOW). */
   priority: smallint('priority').notNull(),
+  /** `dispatched` is what `dispatches` says of a queued one. */
   state: text('state').notNull(),
-  /** The state, with `dispatched` folded into `queued`: what indexes ask for, so that marking a run changes none. */
-  phase: text('phase').notNull().generatedAlwaysAs(sql`CASE state WHEN 'dispatched' THEN 'queued' ELSE state END`),
   attempt: smallint('attempt').notNull().default(1),
   crashes: smallint('crashes').notNull().default(0),
   fence: count('fence'),
   dueAt: now('due_at'),
   acceptedAt: now('accepted_at'),
-  dispatchId: uuid('dispatch_id'),
-  dispatchedAt: at('dispatched_at'),
   leaseUntil: at('lease_until'),
   startedAt: at('started_at'),
   attemptStartedAt: at('attempt_started_at'),
@@ -96,7 +93,7 @@ export const openRuns = opsSchema.table('open_runs', {
   input: jsonb('input').notNull(),
 });
 
-/** Which runs a dispatch took. `open_runs.dispatch_id` is the truth; one that no row names is over. */
+/** Runs in hand, in Redis or with a worker. Its lock is the claim of those that are queued. */
 export const dispatches = opsSchema.table('dispatches', {
   id: uuid('id').primaryKey(),
   queue: text('queue').notNull(),
@@ -104,6 +101,9 @@ export const dispatches = opsSchema.table('dispatches', {
   /** Whose runs they are. */
   tenantIds: uuid('tenant_ids').array().notNull(),
   runs: uuid('runs').array().notNull(),
+  /** In Redis: that of its runs, unless they have waited past their bound. */
+  priority: smallint('priority').notNull(),
+  dispatchedAt: now('dispatched_at'),
 });
 
 /** Runs that have ended: never updated. */

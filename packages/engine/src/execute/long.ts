@@ -1,12 +1,13 @@
-import { inTransaction } from '@nightshift/db';
+import { inTransaction, type PoolClient } from '@nightshift/db';
 import { claimLong, type LongRun, renewLease } from '../claim.ts';
 import { maskedVerdict } from '../crypto/masked-message.ts';
 import { openInput, type PersonalValues } from '../crypto/sealed-input.ts';
 import { sealResults } from '../crypto/sealed-result.ts';
 import { type DefinedJob, longForm, type SweepJob, type TaskJob } from '../define-job.ts';
 import { DeadlineExceededError, LostClaimError, PermanentError } from '../errors.ts';
+import { closeDispatch, dropDispatch } from '../in-hand.ts';
 import { judge, type Outcome, thrownOutcome, type Verdict } from '../outcome.ts';
-import { endRuns, releaseDispatch, releaseLong, retryRuns, snoozeRuns } from '../record.ts';
+import { endRuns, releaseLong, retryRuns, snoozeRuns } from '../record.ts';
 import { runInput } from '../run-input.ts';
 import type { RunOutcome } from '../run-status.ts';
 import { endParent } from '../shard.ts';
@@ -38,14 +39,18 @@ export async function executeLong(
   if (id === undefined) return null;
   if (job === undefined || deps.shutdown.aborted) {
     await untilStored(
-      () =>
-        inTransaction(deps.app, dispatch.tenantIds, (client) => releaseDispatch(client, dispatch.id, dispatch.runs)),
+      () => inTransaction(deps.app, dispatch.tenantIds, (client) => dropDispatch(client, dispatch.id)),
       (_error, tries) => tries >= CLAIM_TRIES,
     );
     return null;
   }
   const run = await untilStored(
-    () => inTransaction(deps.app, dispatch.tenantIds, (client) => claimLong(client, dispatch.id, id, deps.worker)),
+    () =>
+      inTransaction(deps.app, dispatch.tenantIds, async (client) => {
+        const claimed = await claimLong(client, dispatch.id, id, deps.worker);
+        if (claimed === null) await closeDispatch(client, dispatch.id);
+        return claimed;
+      }),
     (_error, tries) => tries >= CLAIM_TRIES,
   );
   if (run === null) return null;
@@ -154,32 +159,41 @@ async function settle(
   { outcome, verdict }: { outcome: Outcome; verdict: Verdict },
   durationMs: number,
 ): Promise<string | null> {
-  const held = { id: run.id, dispatchId: run.dispatchId, fence: run.fence };
+  const held = { id: run.id, fence: run.fence };
   let parentEnded: RunOutcome | null = null;
   const write = async (): Promise<boolean> =>
     inTransaction(deps.app, [run.tenantId], async (client) => {
-      switch (verdict.write) {
-        case 'end': {
-          const ended = await endRuns(client, [{ ...held, durationMs: null, ...verdict }], {
-            worker: deps.worker,
-            bundleSize: 1,
-          });
-          if (ended.size > 0 && run.parentId !== null)
-            parentEnded = await endParent(client, deps.catalogue, run.parentId);
-          return ended.size > 0;
-        }
-        case 'retry':
-          return (await retryRuns(client, [{ ...held, ...verdict }], { worker: deps.worker, durationMs })).size > 0;
-        case 'snooze':
-          return (await snoozeRuns(client, [{ ...held, ...verdict }], deps.worker)) > 0;
-        case 'release':
-          return releaseLong(client, held, deps.worker);
-        case 'nothing':
-          return false;
-        default:
-          return verdict satisfies never;
-      }
+      const mine = await writeOne(client);
+      if (mine) await dropDispatch(client, run.dispatchId);
+      return mine;
     });
+  const writeOne = async (client: PoolClient): Promise<boolean> => {
+    switch (verdict.write) {
+      case 'end': {
+        const ended = await endRuns(client, [{ ...held, durationMs: null, ...verdict }], {
+          worker: deps.worker,
+          bundleSize: 1,
+          as: 'running',
+        });
+        if (ended.size > 0 && run.parentId !== null)
+          parentEnded = await endParent(client, deps.catalogue, run.parentId);
+        return ended.size > 0;
+      }
+      case 'retry':
+        return (
+          (await retryRuns(client, [{ ...held, ...verdict }], { worker: deps.worker, durationMs, as: 'running' }))
+            .size > 0
+        );
+      case 'snooze':
+        return (await snoozeRuns(client, [{ ...held, ...verdict }], { worker: deps.worker, as: 'running' })) > 0;
+      case 'release':
+        return releaseLong(client, held, deps.worker);
+      case 'nothing':
+        return false;
+      default:
+        return verdict satisfies never;
+    }
+  };
   const written = await untilStored(write, (error, tries) => !isPassing(error) || tries >= 30);
   log(deps, job, run, outcome, written, durationMs);
   if (outcome.kind === 'split') deps.wake([job.queue]);

@@ -6,20 +6,12 @@ import { openInput, type PersonalValues } from '../crypto/sealed-input.ts';
 import { sealResults } from '../crypto/sealed-result.ts';
 import type { DefinedJob, RequestJob, RequestRun } from '../define-job.ts';
 import { DeadlineExceededError } from '../errors.ts';
+import { closeDispatch, dropDispatch, leaveDispatch } from '../in-hand.ts';
 import { judge, type Outcome, thrownOutcome, type Verdict } from '../outcome.ts';
-import {
-  type End,
-  endClean,
-  endRuns,
-  type Retry,
-  releaseDispatch,
-  retryRuns,
-  type Snoozed,
-  snoozeRuns,
-} from '../record.ts';
+import { type End, endClean, endRuns, type Retry, retryRuns, type Snoozed, snoozeRuns } from '../record.ts';
 import { runInput } from '../run-input.ts';
 import type { RunStatus } from '../run-status.ts';
-import { isPassing } from '../store-errors.ts';
+import { isLocked, isPassing } from '../store-errors.ts';
 import { type Dispatch, type ExecuteDeps, policyOf, untilStored } from './execution.ts';
 import { type Attempt, handleBundle, TriedError } from './handle-bundle.ts';
 import { createStopper, orAborted, type Stopper } from './signals.ts';
@@ -34,44 +26,56 @@ const STORE_TRIES = 8;
 
 /**
  * Runs of a request job, one dispatch: claim, effects and end in one transaction; the lock of the dispatch is the claim.
- * Whatever is not committed here (a crash, Postgres away) leaves the rows dispatched, and recovery finds them.
+ * Whatever is not committed here (a crash, Postgres away) leaves the dispatch as it is, and recovery finds it.
  */
 export async function executeShort(deps: ExecuteDeps, dispatch: Dispatch): Promise<ShortReport> {
   const job = deps.catalogue.find(dispatch.job);
   if (job === undefined || job.kind !== 'request') {
-    await giveBack(deps, dispatch, dispatch.runs);
+    await giveBack(deps, dispatch);
     return NOTHING;
   }
   if (dispatch.tenantIds.length === 1) return executeBundle(deps, job, dispatch);
   if (mayShare(job) && (await executeTogether(deps, job, dispatch))) return NOTHING;
   // As each tenant the transaction sees its own runs of the dispatch alone.
-  for (const tenantId of dispatch.tenantIds) await executeBundle(deps, job, { ...dispatch, tenantIds: [tenantId] });
+  for (const tenantId of dispatch.tenantIds)
+    await executeBundle(deps, job, { ...dispatch, tenantIds: [tenantId], others: true });
+  await stored(() => inTransaction(deps.app, dispatch.tenantIds, (client) => closeDispatch(client, dispatch.id)));
   return NOTHING;
 }
 
-/** A tenant's runs of a dispatch. */
-async function executeBundle(deps: ExecuteDeps, job: DefinedJob<RequestJob>, dispatch: Dispatch): Promise<ShortReport> {
+/** A tenant's runs of a dispatch; `others`: those of other tenants are left in it. */
+interface OneTenant extends Dispatch {
+  readonly others?: boolean;
+}
+
+const stored = <T>(work: () => Promise<T>): Promise<T> => untilStored(work, (_error, tries) => tries >= STORE_TRIES);
+
+async function executeBundle(
+  deps: ExecuteDeps,
+  job: DefinedJob<RequestJob>,
+  dispatch: OneTenant,
+): Promise<ShortReport> {
   const startedAt = performance.now();
   const stopper = createStopper(dispatch.timeoutMs, deps.shutdown);
   const personal: PersonalValues = new Map();
   try {
     const early = await beforeClaim(deps, job, dispatch, stopper, personal);
     if (early === 'give-back') {
-      await giveBack(deps, dispatch, dispatch.runs);
+      await giveBack(deps, dispatch);
       return NOTHING;
     }
     const waitedMs = performance.now() - startedAt;
     const transact = (known: TriedError | Outcome | null) =>
       untilStored(
         () => inOneTransaction(deps, job, dispatch, { stopper, personal }, known, { startedAt, waitedMs }),
-        (_error, tries) => tries >= STORE_TRIES,
+        (error, tries) => tries >= STORE_TRIES || (known === null && isLocked(error)),
       );
     if (early !== null) return await transact(early);
     try {
       return await transact(null);
     } catch (error) {
-      if (isPassing(error)) throw error;
-      const tried = error instanceof TriedError ? error : new TriedError(new Map(), true);
+      if (isPassing(error) && !isLocked(error)) throw error;
+      const tried = error instanceof TriedError ? error : new TriedError(new Map(), !isLocked(error));
       try {
         return await transact(tried);
       } catch (again) {
@@ -89,14 +93,13 @@ async function executeBundle(deps: ExecuteDeps, job: DefinedJob<RequestJob>, dis
 async function beforeClaim(
   deps: ExecuteDeps,
   job: DefinedJob<RequestJob>,
-  dispatch: Dispatch,
+  dispatch: OneTenant,
   stopper: Stopper,
   personal: PersonalValues,
 ): Promise<Outcome | 'give-back' | null> {
   if (job.before === undefined) return null;
-  const rows = await untilStored(
-    () => inTransaction(deps.app, dispatch.tenantIds, (client) => readDispatch(client, dispatch.id, dispatch.runs)),
-    (_error, tries) => tries >= STORE_TRIES,
+  const rows = await stored(() =>
+    inTransaction(deps.app, dispatch.tenantIds, (client) => readDispatch(client, dispatch.id)),
   );
   const known = rows.filter((row) => row.inputVersion <= job.inputVersion);
   const readable = (await Promise.all(known.map((row) => readRun(deps, job, row, personal)))).flat();
@@ -143,7 +146,7 @@ async function readRun(
 async function inOneTransaction(
   deps: ExecuteDeps,
   job: DefinedJob<RequestJob>,
-  dispatch: Dispatch,
+  dispatch: OneTenant,
   held: { readonly stopper: Stopper; readonly personal: PersonalValues },
   known: TriedError | Outcome | null,
   { startedAt, waitedMs }: { startedAt: number; waitedMs: number },
@@ -152,15 +155,10 @@ async function inOneTransaction(
   const written = await inTransaction(deps.app, dispatch.tenantIds, async (client, beforeCommit) => {
     const claimed = await (known === null ? claimShort : claimLocked)(client, dispatch.id);
     const ours = claimed.filter((row) => row.inputVersion <= job.inputVersion);
-    if (ours.length < claimed.length) {
-      const newer = claimed.filter((row) => row.inputVersion > job.inputVersion);
-      await releaseDispatch(
-        client,
-        dispatch.id,
-        newer.map((row) => row.id),
-      );
+    if (ours.length === 0) {
+      await leave(client, dispatch, claimed);
+      return null;
     }
-    if (ours.length === 0) return null;
     const hand = { job, client, ...held, timeoutMs: dispatch.timeoutMs };
     const handedAt = performance.now();
     const attempts =
@@ -169,12 +167,8 @@ async function inOneTransaction(
         : ours.map((run) => ({ run, outcome: known }));
     ownMs = waitedMs + performance.now() - handedAt;
     const durationMs = Math.round(performance.now() - startedAt);
-    return writeVerdicts(deps, job, client, attempts, beforeCommit, {
-      claimed: claimed.length,
-      personal: held.personal,
-      durationMs,
-      dispatched: dispatch.runs.length,
-    });
+    const { personal } = held;
+    return writeVerdicts(deps, job, client, attempts, beforeCommit, { dispatch, claimed, personal, durationMs });
   });
   if (written === null) return NOTHING;
   deps.measured(job.name, ownMs / written.length);
@@ -190,11 +184,11 @@ async function writeVerdicts(
   attempts: readonly Attempt[],
   beforeCommit: BeforeCommit,
   {
+    dispatch,
     claimed,
     personal,
     durationMs,
-    dispatched,
-  }: { claimed: number; personal: PersonalValues; durationMs: number; dispatched: number },
+  }: { dispatch: OneTenant; claimed: readonly ClaimedShort[]; personal: PersonalValues; durationMs: number },
 ): Promise<Written[]> {
   const own = await ownRetries(client, attempts);
   const written = attempts.map(({ run, outcome }) => ({
@@ -204,36 +198,44 @@ async function writeVerdicts(
   let ends: End[] = [];
   const retries: Retry[] = [];
   const snoozed: Snoozed[] = [];
-  const back: string[] = [];
   for (const { run, verdict } of written) {
-    if (verdict.write === 'end')
-      ends.push({ id: run.id, dispatchId: run.dispatchId, fence: run.fence, durationMs, ...verdict });
-    else if (verdict.write === 'retry')
-      retries.push({ id: run.id, dispatchId: run.dispatchId, fence: run.fence, ...verdict });
-    else if (verdict.write === 'snooze') snoozed.push({ ...run, ...verdict });
-    else if (verdict.write === 'release') back.push(run.id);
+    const held = { id: run.id, fence: run.fence };
+    if (verdict.write === 'end') ends.push({ ...held, durationMs, ...verdict });
+    else if (verdict.write === 'retry') retries.push({ ...held, ...verdict });
+    else if (verdict.write === 'snooze') snoozed.push({ ...held, ...verdict });
   }
-  const [first] = attempts;
-  if (job.personalResult === true && first !== undefined)
-    ends = await sealResults(deps.crypto, first.run.tenantId, ends);
-  const dispatchId = first?.run.dispatchId;
+  const [tenantId = ''] = dispatch.tenantIds;
+  if (job.personalResult === true) ends = await sealResults(deps.crypto, tenantId, ends);
   // A part of the dispatch may not have been claimed: it is another tenant's, or after a failover to a slower clock its due times are still to come.
-  const whole = ends.length === claimed && claimed === dispatched;
-  if (first && dispatchId && whole && ends.every((end) => end.outcome === 'completed')) {
+  const whole = ends.length === claimed.length && claimed.length === dispatch.runs.length;
+  if (whole && ends.every((end) => end.outcome === 'completed')) {
     const results = Object.fromEntries(
       ends.filter((end) => (end.result ?? null) !== null).map((end) => [end.id, end.result]),
     );
-    const bundles = [{ tenantId: first.run.tenantId, runs: claimed, durationMs }];
-    beforeCommit(endClean(client, { dispatchId, job: job.name, bundles, results }, deps.worker));
-  } else if (ends.length > 0) {
-    const ended = await endRuns(client, ends, { worker: deps.worker, bundleSize: claimed });
+    const bundles = [{ tenantId, runs: claimed.length, durationMs }];
+    beforeCommit(endClean(client, { dispatchId: dispatch.id, job: job.name, bundles, results }, deps.worker));
+    return written;
+  }
+  const by = { worker: deps.worker, as: 'queued' } as const;
+  if (ends.length > 0) {
+    const ended = await endRuns(client, ends, { ...by, bundleSize: claimed.length });
     // Somebody had a run while it was executed unlocked: what it did must not stay.
     if (ended.size < ends.length) throw new TriedError(new Map(), false);
   }
-  if (retries.length > 0) await retryRuns(client, retries, { worker: deps.worker, durationMs });
-  if (snoozed.length > 0) await snoozeRuns(client, snoozed, deps.worker);
-  if (back.length > 0 && dispatchId) await releaseDispatch(client, dispatchId, back);
+  if (retries.length > 0) await retryRuns(client, retries, { ...by, durationMs });
+  if (snoozed.length > 0) await snoozeRuns(client, snoozed, by);
+  await leave(client, dispatch, claimed);
   return written;
+}
+
+/** After whatever was written: what was not is queued still, and to be had again. */
+function leave(client: PoolClient, dispatch: OneTenant, claimed: readonly ClaimedShort[]): Promise<void> {
+  if (!dispatch.others) return closeDispatch(client, dispatch.id);
+  return leaveDispatch(
+    client,
+    dispatch.id,
+    claimed.map((run) => run.id),
+  );
 }
 
 /** Runs that name their retries themselves. Asked when something failed: the claim, which all runs pay for, reads no options. */
@@ -275,11 +277,8 @@ function report(deps: ExecuteDeps, job: DefinedJob, dispatch: Dispatch, written:
 }
 
 /** Back to `queued`: what this worker does not know or has no time for is another's. */
-async function giveBack(deps: ExecuteDeps, dispatch: Dispatch, runs: readonly string[]): Promise<void> {
+async function giveBack(deps: ExecuteDeps, dispatch: Dispatch): Promise<void> {
   const job = deps.catalogue.find(dispatch.job);
-  await untilStored(
-    () => inTransaction(deps.app, dispatch.tenantIds, (client) => releaseDispatch(client, dispatch.id, runs)),
-    (_error, tries) => tries >= STORE_TRIES,
-  );
+  await stored(() => inTransaction(deps.app, dispatch.tenantIds, (client) => dropDispatch(client, dispatch.id)));
   if (job !== undefined) deps.wake([job.queue]);
 }

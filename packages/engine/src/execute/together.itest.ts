@@ -202,13 +202,15 @@ describe('bundles of several tenants', () => {
     expect(new Set(left.map(({ tx }) => tx)).size).toBeGreaterThan(1);
     expect(left.every(({ tenant, rows }) => String(rows) === tenant)).toBe(true);
     expect(apart).toEqual([job.name]);
+    expect(await dispatchesLeft(dispatch.id)).toBe(0);
     // What was not the handler's doing is told, though each bundle then fares well by itself.
     expect(warned.filter((line) => line.endsWith('one by one'))).toHaveLength(how === 'later' ? 1 : 0);
   });
 
   it('are executed one by one where some of the runs were given back or are of a newer version', async () => {
     const back = await dispatched({ a: ['well', 'well'], b: ['well'] });
-    await engine.store.admin.query(`UPDATE ops.open_runs SET state = 'queued', dispatch_id = NULL WHERE id = $1`, [
+    await engine.store.admin.query(`UPDATE ops.dispatches SET runs = array_remove(runs, $2) WHERE id = $1`, [
+      back.id,
       back.of.a?.[0],
     ]);
     await executeShort(deps, back);

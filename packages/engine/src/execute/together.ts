@@ -2,6 +2,7 @@ import { inTransaction, type PoolClient } from '@nightshift/db';
 import { type ClaimedShort, claimShort } from '../claim.ts';
 import { sealResults } from '../crypto/sealed-result.ts';
 import type { DefinedJob, RequestJob } from '../define-job.ts';
+import { closeDispatch } from '../in-hand.ts';
 import { judge } from '../outcome.ts';
 import { type End, endClean } from '../record.ts';
 import type { RunStatus } from '../run-status.ts';
@@ -34,7 +35,10 @@ export async function executeTogether(
   try {
     runs = await inTransaction(deps.app, dispatch.tenantIds, async (client, beforeCommit) => {
       const claimed = await claimShort(client, dispatch.id);
-      if (claimed.length === 0) return [];
+      if (claimed.length === 0) {
+        await closeDispatch(client, dispatch.id);
+        return [];
+      }
       // Those that are not there any more may have been given back: the row of the dispatch stays for whoever asks where they are.
       if (claimed.length < dispatch.runs.length) throw new ApartError('some of its runs are not to be had');
       const bundles: Bundle[] = [];

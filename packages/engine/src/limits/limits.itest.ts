@@ -77,14 +77,15 @@ function process() {
 
 async function inHand(): Promise<Record<string, number>> {
   const { rows } = await store.admin.query<{ job: string; slug: string; n: number }>(
-    `SELECT job, slug, count(*)::integer AS n FROM ops.open_runs o JOIN ops.tenants t ON t.id = o.tenant_id WHERE state = 'dispatched' GROUP BY 1, 2`,
+    `SELECT job, slug, count(*)::integer AS n FROM ops.run_view o JOIN ops.tenants t ON t.id = o.tenant_id WHERE status = 'dispatched' GROUP BY 1, 2`,
   );
   return Object.fromEntries(rows.map((row) => [`${row.job} ${row.slug}`, row.n]));
 }
 
 async function end(job: { name: string }, tenant: string, n: number): Promise<void> {
   await store.admin.query(
-    `DELETE FROM ops.open_runs WHERE id IN (SELECT id FROM ops.open_runs WHERE state = 'dispatched' AND job = $1 AND tenant_id = $2 LIMIT $3)`,
+    `WITH ended AS (DELETE FROM ops.open_runs WHERE id IN (SELECT id FROM ops.run_view WHERE status = 'dispatched' AND job = $1 AND tenant_id = $2 LIMIT $3) RETURNING id)
+     UPDATE ops.dispatches SET runs = ARRAY(SELECT unnest(runs) EXCEPT SELECT id FROM ended)`,
     [job.name, tenant, n],
   );
 }

@@ -23,7 +23,7 @@ export type Usage = (run: Counted) => readonly Use[];
 /** A start leaves the window when its whole second is 60 s old: so no 60 s hold more starts than allowed. */
 export const RATE_WINDOW_SECONDS = 61;
 
-const IN_HAND = 'FROM ops.dispatches d JOIN ops.open_runs o ON o.id = ANY (d.runs) AND o.dispatch_id = d.id';
+const IN_HAND = `FROM ops.dispatches d JOIN ops.open_runs o ON o.id = ANY (d.runs) AND o.state IN ('queued', 'running')`;
 
 /** Counts what is in hand and was started lately, for the limits of a queue; nothing is read that has no limit. */
 export async function readUsage(client: SqlClient, limits: QueueLimits): Promise<Usage> {

@@ -17,11 +17,12 @@ export interface QueueDepth {
 }
 
 const DEPTHS = `SELECT queue, priority,
-    count(*) FILTER (WHERE state = 'queued') AS waiting,
-    coalesce(extract(epoch FROM clock_timestamp() - min(due_at) FILTER (WHERE state = 'queued')), 0)::float8 AS "oldestWaitingSeconds",
+    count(*) FILTER (WHERE state = 'queued' AND run_id IS NULL) AS waiting,
+    coalesce(extract(epoch FROM clock_timestamp() - min(due_at) FILTER (WHERE state = 'queued' AND run_id IS NULL)), 0)::float8 AS "oldestWaitingSeconds",
     count(*) FILTER (WHERE state = 'scheduled') AS scheduled, count(*) FILTER (WHERE state = 'blocked') AS blocked,
-    count(*) FILTER (WHERE state = 'dispatched') AS dispatched, count(*) FILTER (WHERE state = 'running') AS running
-  FROM ops.open_runs GROUP BY queue, priority ORDER BY queue, priority`;
+    count(*) FILTER (WHERE state = 'queued' AND run_id IS NOT NULL) AS dispatched, count(*) FILTER (WHERE state = 'running') AS running
+  FROM ops.open_runs LEFT JOIN (SELECT DISTINCT unnest(runs) AS run_id FROM ops.dispatches) in_hand ON run_id = id
+  GROUP BY queue, priority ORDER BY queue, priority`;
 
 /** Open runs, counted; queues without any have no row. Errors: `StoreUnavailableError`. */
 export async function queueDepths(pools: Pools): Promise<QueueDepth[]> {

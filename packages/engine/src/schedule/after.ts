@@ -6,7 +6,7 @@ import { raiseAlert } from '../alerts/raise-alert.ts';
 // as well: until no earlier run of its tenant and job from the same kind of trigger is open; when its upstream is its own job, for that alone.
 const UNBLOCK = `
 WITH blocked AS (
-  SELECT id, tenant_id, job, queue, after_job, tick_date, blocked_until, trigger_id, unique_key, snoozed_until FROM ops.open_runs WHERE phase = 'blocked' AND after_job IS NOT NULL ORDER BY id FOR UPDATE SKIP LOCKED
+  SELECT id, tenant_id, job, queue, after_job, tick_date, blocked_until, trigger_id, unique_key, snoozed_until FROM ops.open_runs WHERE state = 'blocked' AND after_job IS NOT NULL ORDER BY id FOR UPDATE SKIP LOCKED
 ), ready AS (
   SELECT b.*, b.after_job <> b.job AND e.ended IS NULL AS stale FROM blocked b
   LEFT JOIN LATERAL (SELECT true AS ended FROM ops.runs r WHERE r.tenant_id = b.tenant_id AND r.job = b.after_job AND r.tick_date = b.tick_date LIMIT 1) e ON true

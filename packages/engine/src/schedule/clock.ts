@@ -89,7 +89,7 @@ export function createClock(deps: ClockDeps): Clock {
     const { rows } = await deps.ops.query<{ queue: string }>({
       name: 'ns-promote',
       text: `UPDATE ops.open_runs SET state = 'queued' WHERE id IN (
-          SELECT id FROM ops.open_runs WHERE phase = 'scheduled' AND due_at <= clock_timestamp() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+          SELECT id FROM ops.open_runs WHERE state = 'scheduled' AND due_at <= clock_timestamp() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
         RETURNING queue`,
       values: [PROMOTED_A_PASS],
     });
@@ -100,7 +100,7 @@ export function createClock(deps: ClockDeps): Clock {
     const { rows } = await deps.ops.query<{ ms: number | null }>({
       name: 'ns-next-due',
       text: `SELECT (extract(epoch FROM least((SELECT min(next_due_at) FROM ops.schedules WHERE enabled AND job = ANY ($1)),
-        (SELECT min(due_at) FROM ops.open_runs WHERE phase = 'scheduled')) - clock_timestamp()) * 1000)::float8 AS ms`,
+        (SELECT min(due_at) FROM ops.open_runs WHERE state = 'scheduled')) - clock_timestamp()) * 1000)::float8 AS ms`,
       values: [fired],
     });
     return Math.min(LONGEST_SLEEP_MS, Math.max(SHORTEST_SLEEP_MS, Math.ceil(rows[0]?.ms ?? LONGEST_SLEEP_MS)));

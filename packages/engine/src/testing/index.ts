@@ -1,4 +1,4 @@
-export { dispatchByHand } from './dispatch-by-hand.ts';
+export { dispatchByHand, dispatchOf } from './dispatch-by-hand.ts';
 export { fakeClock } from './fake-clock.ts';
 export { type MailServer, mailServer, type ReceivedMail } from './mail-server.ts';
 export { runJob } from './run-job.ts';
