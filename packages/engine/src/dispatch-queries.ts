@@ -30,6 +30,9 @@ export const WORKER_SILENCE_SECONDS = 15;
 const isQueued = (run: string) =>
   `${run}.state = 'queued' AND ${run}.id NOT IN (SELECT unnest(d.runs) FROM ops.dispatches d WHERE d.queue = $1)`;
 
+/** From the end of the index: at a tenant's beginning lie the dead entries of what it had done, and then what is in hand. */
+const NEWEST = 'ORDER BY tenant_id DESC, due_at DESC, id DESC';
+
 const STATE = `
 SELECT
   (SELECT coalesce(sum((slots ->> $1)::integer), 0)::integer FROM ops.workers
@@ -40,14 +43,13 @@ SELECT
   (SELECT coalesce(jsonb_object_agg(priority, n), '{}') FROM (
     SELECT priority, count(*) AS n FROM ops.dispatches WHERE queue = $1 GROUP BY priority) h) AS "inHand",
   ARRAY(SELECT p FROM generate_series(1, 4) p WHERE coalesce(
-    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND state = 'queued' AND tenant_id > cursor.tenant_id ORDER BY tenant_id LIMIT 1),
-    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND state = 'queued' AND tenant_id <= cursor.tenant_id ORDER BY tenant_id LIMIT 1))) AS waiting,
+    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND state = 'queued' AND tenant_id < cursor.tenant_id ${NEWEST} LIMIT 1),
+    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND state = 'queued' AND tenant_id >= cursor.tenant_id ${NEWEST} LIMIT 1))) AS waiting,
   EXISTS (SELECT 1 FROM ops.pauses WHERE kind = 'queue' AND key = $1) AS "queuePaused",
   ARRAY(SELECT key FROM ops.pauses WHERE kind = 'job') AS "pausedJobs",
   ARRAY(SELECT key FROM ops.pauses WHERE kind = 'tenant') AS "pausedTenants",
   coalesce((SELECT taken FROM ops.queues WHERE queue = $1), 0) AS taken,
   cursor.tenant_id AS "tenantCursor"
--- Looked for from the cursor on: before it lie the dead entries of whoever was just taken.
 FROM (SELECT coalesce((SELECT tenant_cursor FROM ops.queues WHERE queue = $1), '00000000-0000-0000-0000-000000000000') AS tenant_id) AS cursor`;
 
 export async function readQueueState(client: PoolClient, queue: string): Promise<QueueState> {
@@ -68,20 +70,20 @@ const isReadable = (run: string, readable: string) =>
 const hasRoom = (run: string, held: string) => `(${run}.job || ' ' || ${run}.tenant_id) <> ALL (${held}::text[])`;
 
 /**
- * Tenants that have runs of this priority to dispatch, from the cursor on (lap 0) and round to it (lap 1): whatever the backlog, and past whoever is
- * held up. One probe finds the next tenant; of its runs the newest is looked at first, since those in hand are the oldest.
+ * Tenants that have runs of this priority to dispatch, from the cursor down (lap 0) and round to it (lap 1): whatever the backlog, and past whoever is
+ * held up. One probe finds the next tenant.
  */
 const turnSql = (may: (run: string) => string) => `
 WITH RECURSIVE walk AS (
   SELECT $3::uuid AS tenant_id, 0 AS lap, false AS ok, 0 AS n
   UNION ALL
-  SELECT coalesce(next.tenant_id, '00000000-0000-0000-0000-000000000000'), walk.lap + (next.tenant_id IS NULL)::integer, go.ok, walk.n + go.ok::integer
+  SELECT coalesce(next.tenant_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff'), walk.lap + (next.tenant_id IS NULL)::integer, go.ok, walk.n + go.ok::integer
   FROM walk LEFT JOIN LATERAL (
-    SELECT o.tenant_id FROM ops.open_runs o WHERE o.queue = $1 AND o.priority = $2 AND o.state = 'queued' AND o.tenant_id > walk.tenant_id
-      AND o.tenant_id <= CASE walk.lap WHEN 0 THEN 'ffffffff-ffff-ffff-ffff-ffffffffffff' ELSE $3 END ORDER BY o.tenant_id LIMIT 1
+    SELECT o.tenant_id FROM ops.open_runs o WHERE o.queue = $1 AND o.priority = $2 AND o.state = 'queued' AND o.tenant_id < walk.tenant_id
+      AND o.tenant_id >= CASE walk.lap WHEN 0 THEN '00000000-0000-0000-0000-000000000000' ELSE $3 END ${NEWEST} LIMIT 1
   ) next ON true, LATERAL (SELECT next.tenant_id <> ALL ($6::uuid[]) AND (
     SELECT true FROM ops.open_runs r WHERE r.queue = $1 AND r.priority = $2 AND ${isQueued('r')} AND r.tenant_id = next.tenant_id AND ${may('r')}
-    ORDER BY r.due_at DESC, r.id DESC LIMIT 1) IS NOT NULL AS ok) go
+    ${NEWEST} LIMIT 1) IS NOT NULL AS ok) go
   WHERE walk.lap < 2 AND walk.n < $4
 ), turn AS (
   SELECT tenant_id FROM walk WHERE ok

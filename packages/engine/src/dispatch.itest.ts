@@ -78,6 +78,12 @@ async function executed(dispatches: Pass['dispatches']): Promise<void> {
   );
 }
 
+/** Tenants in the order of their turns. */
+const inTurn = (n: number) =>
+  Array.from({ length: n }, () => randomUUID())
+    .sort()
+    .reverse();
+
 /** As if the dispatches had been executed. */
 async function finish(made: Pass): Promise<void> {
   await executed(made.dispatches);
@@ -292,7 +298,7 @@ describe('order', () => {
 
   it('keeps the turn of tenants who wait, whatever more urgent runs come between', async () => {
     await worker(1);
-    const [a, b, urgent] = [randomUUID(), randomUUID(), randomUUID()].sort();
+    const [a, b, urgent] = inTurn(3);
     await add({ tenant: a ?? '', n: 5 });
     await add({ tenant: b ?? '', n: 5 });
     const pass = passes('long');
@@ -397,7 +403,7 @@ describe('a pass over a queue that was at rest', () => {
     await worker(1);
     const pass = passes();
     await pass();
-    const tenants = Array.from({ length: 6 }, () => randomUUID()).sort();
+    const tenants = inTurn(6);
     for (const tenant of tenants) await add({ tenant, n: 2 });
     const first = await pass();
     expect(first).toMatchObject({ more: true });
@@ -441,7 +447,7 @@ describe('bundles of several tenants', () => {
   const tenantsOf = (made: Pass) => made.dispatches.map((dispatch) => dispatch.tenantIds.length);
   /** As many tenants with as many runs each, in the order of their turns. */
   async function backlog(tenants: number, n: number): Promise<string[]> {
-    const ids = Array.from({ length: tenants }, () => randomUUID()).sort();
+    const ids = inTurn(tenants);
     for (const tenant of ids) await add({ tenant, n });
     return ids;
   }
