@@ -27,8 +27,9 @@ UPDATE ops.open_runs SET state = 'queued' WHERE state = 'dispatched';
 --> statement-breakpoint
 ALTER TABLE ops.open_runs ADD CONSTRAINT open_runs_state CHECK (state IN ('blocked', 'scheduled', 'queued', 'running'));
 --> statement-breakpoint
--- Holds what is in hand too, which a pass leaves out: that is never more than the window.
-CREATE INDEX open_runs_queued ON ops.open_runs (queue, priority, tenant_id, due_at, id) WHERE state = 'queued';
+-- Holds what is in hand too, which a pass leaves out: that is never more than the window. Without the id runs of one tenant and one call have equal
+-- entries, which Postgres stores as one: a tenth of the size, and hardly a page to split. Of equal ones it keeps the order of their rows.
+CREATE INDEX open_runs_queued ON ops.open_runs (queue, priority, tenant_id, due_at) WHERE state = 'queued';
 --> statement-breakpoint
 CREATE INDEX open_runs_scheduled ON ops.open_runs (due_at) WHERE state = 'scheduled';
 --> statement-breakpoint

@@ -31,7 +31,7 @@ const isQueued = (run: string) =>
   `${run}.state = 'queued' AND ${run}.id NOT IN (SELECT unnest(d.runs) FROM ops.dispatches d WHERE d.queue = $1)`;
 
 /** From the end of the index: at a tenant's beginning lie the dead entries of what it had done, and then what is in hand. */
-const NEWEST = 'ORDER BY tenant_id DESC, due_at DESC, id DESC';
+const NEWEST = 'ORDER BY tenant_id DESC, due_at DESC';
 
 const STATE = `
 SELECT
@@ -169,20 +169,11 @@ function byDue(a: Candidate, b: Candidate): number {
 export async function fewQueued(client: PoolClient, queue: string, limit: number): Promise<Candidate[]> {
   const { rows } = await client.query<Candidate>({
     name: 'ns-few-queued',
-    text: `SELECT ${CANDIDATE} FROM ops.open_runs r WHERE r.queue = $1 AND ${isQueued('r')} ORDER BY r.priority, r.tenant_id, r.due_at, r.id LIMIT $2`,
+    text: `SELECT ${CANDIDATE} FROM ops.open_runs r WHERE r.queue = $1 AND ${isQueued('r')} ORDER BY r.priority, r.tenant_id, r.due_at LIMIT $2`,
     values: [queue, limit],
   });
   return rows;
 }
-
-/** Where a tenant's scan begins: behind the rows taken before, whose dead index entries an open snapshot may keep. */
-export interface Floor {
-  /** µs since 1970. */
-  readonly dueUs: number;
-  readonly id: string;
-}
-
-export const NO_FLOOR: Floor = { dueUs: 0, id: '00000000-0000-0000-0000-000000000000' };
 
 /** How much a pass looks at. */
 export interface Share {
@@ -223,7 +214,7 @@ export async function oldestInTurn(
         SELECT ${ALIKE} FROM (
           SELECT * FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND ${isQueued('o')} AND o.tenant_id = t.tenant_id
             AND ${isReadable('o', '$5')}${some ? ` AND ${hasRoom('o', '$7')}` : ''}
-          ORDER BY o.due_at, o.id LIMIT (${each}::integer[])[t.sharing]
+          ORDER BY o.due_at LIMIT (${each}::integer[])[t.sharing]
         ) r ${ALIKE_BY}
       ) alike`,
     values: some ? [...values, turn.held, ...more] : [...values, ...more],
@@ -231,13 +222,13 @@ export async function oldestInTurn(
   return { found: eachOf(rows), tenants: rows[0]?.tenants ?? 0 };
 }
 
-/** The oldest runs of each tenant, at most `each` of one. */
+/** The oldest runs of each tenant that are due since its floor (µs since 1970), at most `each` of one. */
 export async function oldestOf(
   client: PoolClient,
   queue: string,
   priority: number,
   tenants: readonly string[],
-  floors: readonly Floor[],
+  floors: readonly number[],
   each: number,
   readable: Readable,
   held: readonly string[],
@@ -245,24 +236,15 @@ export async function oldestOf(
   const some = held.length > 0;
   const { rows } = await client.query<Alike>({
     name: some ? 'ns-oldest-of-held' : 'ns-oldest-of',
-    text: `SELECT t.tenant_id AS "tenantId", alike.* FROM unnest($3::uuid[], $4::float8[], $5::uuid[]) AS t(tenant_id, due_us, id) CROSS JOIN LATERAL (
+    text: `SELECT t.tenant_id AS "tenantId", alike.* FROM unnest($3::uuid[], $4::float8[]) AS t(tenant_id, due_us) CROSS JOIN LATERAL (
         SELECT ${ALIKE} FROM (
           SELECT * FROM ops.open_runs o WHERE queue = $1 AND priority = $2 AND ${isQueued('o')} AND o.tenant_id = t.tenant_id
-            AND (o.due_at, o.id) > (timestamptz 'epoch' + t.due_us * interval '1 microsecond', t.id) AND ${isReadable('o', '$7')}
-            ${some ? `AND ${hasRoom('o', '$8')}` : ''}
-          ORDER BY o.due_at, o.id LIMIT $6
+            AND o.due_at >= timestamptz 'epoch' + t.due_us * interval '1 microsecond' AND ${isReadable('o', '$6')}
+            ${some ? `AND ${hasRoom('o', '$7')}` : ''}
+          ORDER BY o.due_at LIMIT $5
         ) r ${ALIKE_BY}
       ) alike`,
-    values: [
-      queue,
-      priority,
-      tenants,
-      floors.map((f) => f.dueUs),
-      floors.map((f) => f.id),
-      each,
-      JSON.stringify(readable),
-      ...(some ? [held] : []),
-    ],
+    values: [queue, priority, tenants, floors, each, JSON.stringify(readable), ...(some ? [held] : [])],
   });
   return eachOf(rows);
 }
@@ -291,7 +273,7 @@ export async function waitedTooLong(
       SELECT ${CANDIDATE} FROM lane CROSS JOIN LATERAL (
         SELECT * FROM ops.open_runs o WHERE queue = $1 AND o.priority = lane.priority AND ${isQueued('o')} AND o.tenant_id = lane.tenant_id
           AND o.due_at < clock_timestamp() - make_interval(secs => lane.bound_ms / 1000.0) AND ${isReadable('o', '$4')}${some ? ` AND ${hasRoom('o', '$7')}` : ''}
-        ORDER BY o.due_at, o.id LIMIT $6
+        ORDER BY o.due_at LIMIT $6
       ) r WHERE lane.tenant_id IS NOT NULL AND lane.tenant_id <> ALL ($5::uuid[]) ORDER BY r.due_at, r.id LIMIT $6`,
     values: [
       queue,

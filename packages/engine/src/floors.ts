@@ -1,22 +1,23 @@
-import { type Candidate, type Floor, NO_FLOOR } from './dispatch-queries.ts';
+import type { Candidate } from './dispatch-queries.ts';
 
 /** How long the pass begins behind what it took: longer would hide a run that was put back. */
 const FLOOR_MS = 1_000;
 
 /**
- * Where each tenant's scan of a deep backlog begins: behind what was taken, whose dead index entries an open snapshot keeps. Only while
- * more is left: at the end of a backlog a run that commits late, with an earlier due time, would not be seen.
+ * Where each tenant's scan of a deep backlog begins: at the time at which what was taken last was due. Before it lie the dead index entries of what
+ * was taken, which an open snapshot keeps. Only while more is left: at the end of a backlog a run that commits late, with an earlier due time, would not be seen.
  */
 export function createFloors() {
-  const floors = new Map<string, { floor: Floor; until: number }>();
+  const floors = new Map<string, { dueUs: number; until: number }>();
   const key = (queue: string, priority: number, tenant: string) => `${queue} ${priority} ${tenant}`;
   /** Until when a queue has a floor of this priority. */
   const latest = new Map<string, number>();
   return {
     any: (queue: string, priority: number): boolean => (latest.get(`${queue} ${priority}`) ?? 0) > Date.now(),
-    of(queue: string, priority: number, tenant: string): Floor {
+    /** µs since 1970. */
+    of(queue: string, priority: number, tenant: string): number {
       const known = floors.get(key(queue, priority, tenant));
-      return known !== undefined && known.until > Date.now() ? known.floor : NO_FLOOR;
+      return known !== undefined && known.until > Date.now() ? known.dueUs : 0;
     },
     set(queue: string, priority: number, found: readonly Candidate[], taken: ReadonlySet<string>, left: boolean): void {
       const last = new Map<string, Candidate | null>();
@@ -35,7 +36,7 @@ export function createFloors() {
         const until = floors.get(at)?.until ?? 0;
         if (run !== null) latest.set(`${queue} ${priority}`, now + FLOOR_MS);
         if (run === null) floors.delete(at);
-        else floors.set(at, { floor: { dueUs: run.dueUs, id: run.id }, until: until > now ? until : now + FLOOR_MS });
+        else floors.set(at, { dueUs: run.dueUs, until: until > now ? until : now + FLOOR_MS });
       }
       if (floors.size > 10_000) floors.clear();
     },
