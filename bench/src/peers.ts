@@ -21,14 +21,14 @@ interface Found {
   readonly problems: readonly string[];
 }
 
-/** Measure by measure; within each, round by round; within each, system by system. */
+/** Round by round; within each, measure by measure; within each, system by system: what is compared ran within minutes, across measures too. */
 async function measureAll(bench: Bench, options: PeersOptions): Promise<Found> {
   const samples: Sample[] = [];
   const problems: string[] = [];
-  for (const measure of MEASURES.filter(({ name }) => options.only.includes(name))) {
-    const systems = measure.systems.filter((system) => options.systems.includes(system));
-    for (let round = 1; round <= (measure.once ? 1 : options.rounds); round++) {
-      for (const system of systems) {
+  const chosen = MEASURES.filter(({ name }) => options.only.includes(name));
+  for (let round = 1; round <= options.rounds; round++) {
+    for (const measure of chosen.filter(({ once }) => round === 1 || !once)) {
+      for (const system of measure.systems.filter((one) => options.systems.includes(one))) {
         try {
           const sample = { measure: measure.name, system, round, ...(await measure.run(bench, system)) };
           samples.push(sample);

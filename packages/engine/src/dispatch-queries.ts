@@ -33,7 +33,7 @@ const isQueued = (run: string) =>
 /** From the end of the index: at a tenant's beginning lie the dead entries of what it had done, and then what is in hand. */
 const NEWEST = 'ORDER BY tenant_id DESC, due_at DESC';
 
-const STATE = `
+const stateSql = (waiting: string) => `
 SELECT
   (SELECT coalesce(sum((slots ->> $1)::integer), 0)::integer FROM ops.workers
     WHERE NOT stopping AND heartbeat_at > clock_timestamp() - interval '${WORKER_SILENCE_SECONDS} seconds') AS slots,
@@ -42,9 +42,7 @@ SELECT
     WHERE NOT w.stopping AND w.slots ? $1 AND w.heartbeat_at > clock_timestamp() - interval '${WORKER_SILENCE_SECONDS} seconds' GROUP BY j.job) v) AS jobs,
   (SELECT coalesce(jsonb_object_agg(priority, n), '{}') FROM (
     SELECT priority, count(*) AS n FROM ops.dispatches WHERE queue = $1 GROUP BY priority) h) AS "inHand",
-  ARRAY(SELECT p FROM generate_series(1, 4) p WHERE coalesce(
-    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND state = 'queued' AND tenant_id < cursor.tenant_id ${NEWEST} LIMIT 1),
-    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND state = 'queued' AND tenant_id >= cursor.tenant_id ${NEWEST} LIMIT 1))) AS waiting,
+  ${waiting} AS waiting,
   EXISTS (SELECT 1 FROM ops.pauses WHERE kind = 'queue' AND key = $1) AS "queuePaused",
   ARRAY(SELECT key FROM ops.pauses WHERE kind = 'job') AS "pausedJobs",
   ARRAY(SELECT key FROM ops.pauses WHERE kind = 'tenant') AS "pausedTenants",
@@ -52,8 +50,22 @@ SELECT
   cursor.tenant_id AS "tenantCursor"
 FROM (SELECT coalesce((SELECT tenant_cursor FROM ops.queues WHERE queue = $1), '00000000-0000-0000-0000-000000000000') AS tenant_id) AS cursor`;
 
-export async function readQueueState(client: PoolClient, queue: string): Promise<QueueState> {
-  const { rows } = await client.query<QueueState>({ name: 'ns-queue-state', text: STATE, values: [queue] });
+const STATE = stateSql(`ARRAY(SELECT p FROM generate_series(1, 4) p WHERE coalesce(
+    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND state = 'queued' AND tenant_id < cursor.tenant_id ${NEWEST} LIMIT 1),
+    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND state = 'queued' AND tenant_id >= cursor.tenant_id ${NEWEST} LIMIT 1)))`);
+const STATE_AT_REST = stateSql(`'{}'::integer[]`);
+
+export function readQueueState(client: PoolClient, queue: string): Promise<QueueState> {
+  return readState(client, 'ns-queue-state', STATE, queue);
+}
+
+/** The same without `waiting`, for a pass that reads all that waits: a third of the time. */
+export function readStateAtRest(client: PoolClient, queue: string): Promise<QueueState> {
+  return readState(client, 'ns-queue-state-at-rest', STATE_AT_REST, queue);
+}
+
+async function readState(client: PoolClient, name: string, text: string, queue: string): Promise<QueueState> {
+  const { rows } = await client.query<QueueState>({ name, text, values: [queue] });
   const [state] = rows;
   if (state === undefined) throw new Error('the queue state query returned no row');
   return state;

@@ -10,6 +10,7 @@ import {
   oldestOf,
   type QueueState,
   readQueueState,
+  readStateAtRest,
   type Share,
   shareOf,
   type Turn,
@@ -219,23 +220,27 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
         ),
       );
       const turn = isOurTurn(client, queue);
-      const early = behind.has(queue) ? null : readQueueState(client, queue);
+      const rest = calm.has(queue);
+      const early = behind.has(queue) ? null : (rest ? readStateAtRest : readQueueState)(client, queue);
       early?.catch(() => undefined);
-      const few = early !== null && calm.has(queue) ? fewQueued(client, queue, PASS_DISPATCHES + 1) : null;
+      const few = early !== null && rest ? fewQueued(client, queue, PASS_DISPATCHES + 1) : null;
       few?.catch(() => undefined);
       if (!(await turn)) {
         behind.add(queue);
         return null;
       }
       behind.delete(queue);
-      const state = await (early ?? readQueueState(client, queue));
+      const waiting = await few;
+      const all = waiting !== null && waiting.length <= PASS_DISPATCHES ? waiting : null;
+      const state = await stateWith(
+        all,
+        (waiting === null || all !== null ? early : null) ?? readQueueState(client, queue),
+      );
       if (state.queuePaused || state.slots === 0 || state.waiting.length === 0) return NOTHING;
       const readable = Object.fromEntries(
         Object.entries(state.jobs).filter(([job]) => !state.pausedJobs.includes(job)),
       );
       const budget = limits === null ? unlimited(readable, state) : await readBudget(client, limits, readable, state);
-      const waiting = await few;
-      const all = waiting !== null && waiting.length <= PASS_DISPATCHES ? waiting : null;
       const { dispatches: taken, lifts, more, cut, cursor } = await take(client, queue, state, budget, all);
       const dispatches = taken.flatMap((runs): NewDispatch[] => {
         const [first] = runs;
@@ -266,6 +271,12 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
     else calm.delete(queue);
     return made;
   };
+}
+
+/** Where all that waits is known, its priorities are. */
+async function stateWith(all: readonly Candidate[] | null, read: Promise<QueueState>): Promise<QueueState> {
+  const state = await read;
+  return all === null ? state : { ...state, waiting: [...new Set(all.map((run) => run.priority))] };
 }
 
 /** What may go of this priority, when all that waits is known and there is room for all of it: then nobody's turn matters. */

@@ -13,8 +13,8 @@ import type { Tenants } from './tenants.ts';
 const POLL_MS = 500;
 /** Another process is making the pass: what it may have missed is looked for after this, ms. */
 const AFTER_OTHER_MS = 100;
-/** Under a backlog a pass is made when this share of the slots has come free, since a pass costs as much for one as for many. */
-const REFILL_AT = 0.5;
+/** Under a backlog a pass is made when so many dispatches a slot have ended, half of the window, since a pass costs nearly as much for one as for many. */
+const REFILL_AT = 2;
 /** … or when none has come free for so long, ms. */
 const REFILL_AFTER_MS = 10;
 /** Share of the newest measurement in a job's running mean. */
