@@ -6,14 +6,16 @@ ALTER TABLE ops.open_runs NO FORCE ROW LEVEL SECURITY;
 --> statement-breakpoint
 ALTER TABLE ops.dispatches NO FORCE ROW LEVEL SECURITY;
 --> statement-breakpoint
--- Its priority in Redis; since when it is there.
-ALTER TABLE ops.dispatches ADD COLUMN priority smallint, ADD COLUMN dispatched_at timestamptz NOT NULL DEFAULT clock_timestamp();
+-- Its priority in Redis; since when it is there; whether its long run was claimed: what takes it back has to see that in the row that it locks.
+ALTER TABLE ops.dispatches ADD COLUMN priority smallint, ADD COLUMN dispatched_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  ADD COLUMN running boolean NOT NULL DEFAULT false;
 --> statement-breakpoint
-DELETE FROM ops.dispatches WHERE id NOT IN (SELECT dispatch_id FROM ops.open_runs WHERE dispatch_id IS NOT NULL);
+DELETE FROM ops.dispatches d WHERE NOT EXISTS (SELECT 1 FROM ops.open_runs o WHERE o.dispatch_id = d.id);
 --> statement-breakpoint
-UPDATE ops.dispatches d SET runs = held.runs, priority = held.priority, dispatched_at = coalesce(held.dispatched_at, d.dispatched_at)
+UPDATE ops.dispatches d SET runs = held.runs, priority = held.priority, running = held.running, dispatched_at = coalesce(held.dispatched_at, d.dispatched_at)
 FROM (
-  SELECT dispatch_id, array_agg(id ORDER BY id) AS runs, min(priority) AS priority, min(dispatched_at) AS dispatched_at
+  SELECT dispatch_id, array_agg(id ORDER BY id) AS runs, min(priority) AS priority, min(dispatched_at) AS dispatched_at,
+    bool_or(state = 'running') AS running
   FROM ops.open_runs WHERE dispatch_id IS NOT NULL GROUP BY dispatch_id
 ) held WHERE held.dispatch_id = d.id;
 --> statement-breakpoint

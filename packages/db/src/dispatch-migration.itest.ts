@@ -23,7 +23,7 @@ afterAll(() => older.drop());
 it('gives what Redis holds its dispatches, with whose runs they took', async () => {
   const { rows } = await older.admin.query('SELECT * FROM ops.dispatches ORDER BY cardinality(runs)');
   const of = (id: string, taken: string[]) => ({
-    ...{ id, queue: 'tiny', job: 'tiny.x', priority: 1, runs: taken, tenant_ids: [tenant] },
+    ...{ id, queue: 'tiny', job: 'tiny.x', priority: 1, runs: taken, tenant_ids: [tenant], running: false },
     dispatched_at: expect.any(Date),
   });
   expect(rows).toEqual([of(alone, [other]), of(dispatch, runs)]);

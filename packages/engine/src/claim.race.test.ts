@@ -196,6 +196,20 @@ describe('a short run', () => {
     expect(await isThere(dispatch.id)).toBe(false);
   });
 
+  it('that was put off and is due again is not executed by the dispatch that it was in', async () => {
+    const [moved, other] = [await dispatched(), await dispatched()];
+    await dispatchByHand(engine.store.admin, [moved.run, other.run], moved.id);
+    await engine.producer.snooze(moved.run, { forMs: 3_600_000 }, 'test', tenant);
+    await engine.store.admin.query(
+      `UPDATE ops.open_runs SET state = 'queued', due_at = clock_timestamp() WHERE id = $1`,
+      [moved.run],
+    );
+    expect(await find(moved.run)).toMatchObject({ status: 'queued' });
+    await executeShort(deps, { ...moved, runs: [moved.run, other.run] });
+    expect([await effectsOf(moved.run), await effectsOf(other.run)]).toEqual([0, 1]);
+    expect(await find(moved.run)).toMatchObject({ status: 'queued' });
+  });
+
   it('that somebody has locked is left to a later dispatch; the others of the bundle end', async () => {
     gate = createGate();
     const [locked, other] = [await dispatched(), await dispatched()];
@@ -265,6 +279,23 @@ describe('a long run', () => {
     await until('its lease to count', async () => (await countCrashes(ops, 'expired-leases')).length > 0);
     expect(await isThere(running.id)).toBe(false);
     expect(await find(running.run)).toMatchObject({ status: 'queued', crashes: 1 });
+  });
+
+  it('that is claimed while BullMQ hands it out again is neither counted as crashed nor forgotten', async () => {
+    const dispatch = await dispatched();
+    const claimed = createGate();
+    const claim = asTenant(async (client) => {
+      await claimLong(client, dispatch.id, dispatch.run, 'a');
+      await claimed.pass();
+    });
+    await claimed.reached;
+    const counted = countCrashes(ops, { dispatchId: dispatch.id });
+    await somebodyWaits();
+    claimed.open();
+    await claim;
+    expect(await counted).toEqual([]);
+    expect(await isThere(dispatch.id)).toBe(true);
+    expect(await find(dispatch.run)).toMatchObject({ status: 'running', crashes: 0 });
   });
 
   it('takes no word from an owner whose fence is past', async () => {

@@ -125,7 +125,10 @@ export async function claimLong(
        coalesce(tick_date::text, options -> 'shard' ->> 'tickDate') AS "tickDate"`,
     [id, dispatchId, worker],
   );
-  return rows[0] ?? null;
+  const [run] = rows;
+  if (run === undefined) return null;
+  await client.query('UPDATE ops.dispatches SET running = true WHERE id = $1', [dispatchId]);
+  return run;
 }
 
 /** Renews the lease. Null: the run is somebody else's now. */

@@ -101,6 +101,8 @@ export function createControl(deps: ControlDeps) {
       const inHand: string[] = [];
       const status = await storeErrors(() =>
         inTransaction(deps.ops, [], async (client) => {
+          const family = await client.query<{ id: string }>('SELECT id FROM ops.open_runs WHERE parent_id = $1', [id]);
+          await untilExecuted(client, [id, ...family.rows.map((shard) => shard.id)]);
           // Shards are locked before their parent, as their own ends do: the other way round the two would deadlock.
           const shards = await client.query<{ id: string }>(
             'SELECT id FROM ops.open_runs WHERE parent_id = $1 AND ($2::uuid IS NULL OR tenant_id = $2) ORDER BY id FOR UPDATE',
@@ -159,7 +161,7 @@ function upgraded(declared: DefinedJob, run: EndedRun, input: unknown): unknown 
     : input;
 }
 
-/** Ends a waiting run; one that runs is added to `inHand`, for its worker to be told. */
+/** Ends a waiting run, whose dispatch is locked; one that runs is added to `inHand`, for its worker to be told. */
 async function cancelLocked(
   client: PoolClient,
   id: string,
@@ -167,7 +169,6 @@ async function cancelLocked(
   tenantId: string | null,
   inHand: string[],
 ): Promise<RunStatus> {
-  await untilExecuted(client, id);
   const { rows } = await client.query<{ state: RunStatus; fence: number; tenant_id: string }>(
     'SELECT state, fence, tenant_id FROM ops.open_runs WHERE id = $1 AND ($2::uuid IS NULL OR tenant_id = $2) FOR UPDATE',
     [id, tenantId],

@@ -313,7 +313,7 @@ export async function dispatchedTooLong(
     text: `SELECT d.id FROM ops.dispatches d CROSS JOIN LATERAL (
         SELECT min(o.due_at) AS due_at FROM ops.open_runs o JOIN unnest($2::smallint[], $3::integer[]) AS b(priority, bound_ms) ON b.priority = o.priority
         WHERE o.id = ANY (d.runs) AND o.state = 'queued' AND o.due_at < clock_timestamp() - make_interval(secs => b.bound_ms / 1000.0)
-      ) late WHERE d.queue = $1 AND d.id <> ALL ($4::uuid[]) AND late.due_at IS NOT NULL ORDER BY late.due_at LIMIT $5`,
+      ) late WHERE d.queue = $1 AND d.priority = ANY ($2) AND d.id <> ALL ($4::uuid[]) AND late.due_at IS NOT NULL ORDER BY late.due_at LIMIT $5`,
     values: [queue, [...bounds.keys()], [...bounds.values()], except, limit],
   });
   return rows.map((row) => row.id);

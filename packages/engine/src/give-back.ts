@@ -19,7 +19,7 @@ const FEWER = `fewer AS (
 
 /**
  * Takes back runs that wait in Redis, no attempt counted. Their BullMQ jobs then name a dispatch that is not there, and do nothing. What is
- * being executed (its dispatch is locked, or its run is running) stays. Resolves to how many went back, by queue.
+ * being executed (its dispatch is locked, or its long run was claimed) stays. Resolves to how many went back, by queue.
  */
 export async function giveBack(
   client: SqlClient,
@@ -29,8 +29,7 @@ export async function giveBack(
   const tenant = which === 'tenant';
   const { rows } = await client.query<{ queue: string; n: number }>(
     `WITH found AS (
-       SELECT id, runs FROM ops.dispatches d WHERE ${WHICH[which]}
-         AND NOT EXISTS (SELECT 1 FROM ops.open_runs o WHERE o.id = ANY (d.runs) AND o.state = 'running') ORDER BY id FOR UPDATE SKIP LOCKED
+       SELECT id, runs FROM ops.dispatches d WHERE ${WHICH[which]} AND NOT running ORDER BY id FOR UPDATE SKIP LOCKED
      ), ${tenant ? FEWER : ''}gone AS (
        DELETE FROM ops.dispatches d USING found WHERE d.id = found.id ${tenant ? 'AND cardinality(d.tenant_ids) = 1' : ''}
      )

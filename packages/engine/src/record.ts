@@ -333,22 +333,26 @@ export async function releaseLong(client: SqlClient, held: Held, worker: string)
 export const MAX_CRASHES = 3;
 
 // While Postgres was away nobody could renew: its start gives every lease its length again.
-const EXPIRED = `lost AS (
-  SELECT id, worker AS lost_worker FROM ops.open_runs
-  WHERE state = 'running' AND lease_until < clock_timestamp() AND pg_postmaster_start_time() < clock_timestamp() - interval '${LEASE_SECONDS} seconds'
+const isExpired = `state = 'running' AND lease_until < clock_timestamp() AND pg_postmaster_start_time() < clock_timestamp() - interval '${LEASE_SECONDS} seconds'`;
+
+// Whose dispatch somebody has locked waits for the next round: dispatches are locked before runs.
+const EXPIRED = `claimed AS (
+  SELECT id, runs FROM ops.dispatches WHERE running AND runs && ARRAY(SELECT id FROM ops.open_runs WHERE ${isExpired}) ORDER BY id FOR UPDATE SKIP LOCKED
+), lost AS (
+  SELECT id, worker AS lost_worker FROM ops.open_runs o WHERE ${isExpired}
+    AND NOT EXISTS (SELECT 1 FROM ops.dispatches d WHERE o.id = ANY (d.runs) AND d.id NOT IN (SELECT id FROM claimed))
   ORDER BY id FOR UPDATE SKIP LOCKED
 ), over AS (
-  DELETE FROM ops.dispatches WHERE runs && ARRAY(SELECT id FROM lost)
+  DELETE FROM ops.dispatches d USING claimed WHERE d.id = claimed.id AND claimed.runs && ARRAY(SELECT id FROM lost)
 )`;
 
 // Whoever still executes them is waited for: what ends by then was no crash.
 const STALLED = `claimed AS (
-  SELECT id, runs FROM ops.dispatches WHERE id = $1 FOR UPDATE
+  SELECT id, runs, running FROM ops.dispatches WHERE id = $1 FOR UPDATE
 ), lost AS (
   SELECT o.id, o.worker AS lost_worker FROM claimed, ops.open_runs o WHERE o.id = ANY (claimed.runs) AND o.state = 'queued' ORDER BY o.id FOR UPDATE OF o
 ), over AS (
-  DELETE FROM ops.dispatches d USING claimed WHERE d.id = claimed.id
-    AND NOT EXISTS (SELECT 1 FROM ops.open_runs o WHERE o.id = ANY (claimed.runs) AND o.state = 'running')
+  DELETE FROM ops.dispatches d USING claimed WHERE d.id = claimed.id AND NOT claimed.running
 )`;
 
 /**

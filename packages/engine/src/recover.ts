@@ -156,7 +156,7 @@ export async function emptiedRedis(
 async function lostDispatches(deps: RecoverDeps): Promise<void> {
   const { rows } = await deps.ops.query<{ queue: string; dispatch_id: string }>(
     `SELECT d.queue, d.id AS dispatch_id FROM ops.dispatches d
-     WHERE ${AGED} AND ${someRun("= 'queued'")} ORDER BY d.dispatched_at LIMIT $1`,
+     WHERE ${AGED} AND NOT d.running AND ${someRun("= 'queued'")} ORDER BY d.dispatched_at LIMIT $1`,
     [LOOKED_FOR],
   );
   for (const queue of new Set(rows.map((row) => row.queue))) {

@@ -55,13 +55,13 @@ export async function split(
     tickDate: run.tickDate,
   }));
   await inTransaction(deps.app, [run.tenantId], async (client) => {
+    await dropDispatch(client, run.dispatchId);
     const { rowCount } = await client.query(
       `UPDATE ops.open_runs SET state = 'blocked', expected = $3, lease_until = NULL
        WHERE id = $1 AND fence = $2 AND state = 'running'`,
       [run.id, run.fence, expected],
     );
     if (rowCount !== 1) throw new LostClaimError(run.id);
-    await dropDispatch(client, run.dispatchId);
     await client.query(
       `INSERT INTO ops.open_runs (id, tenant_id, job, input_version, queue, priority, state, parent_id, actor, started_at, stale_inputs, cursor, options, input)
        SELECT g.id, p.tenant_id, p.job, p.input_version, p.queue, p.priority, 'queued', p.id, p.actor, p.started_at, p.stale_inputs, g.cursor, p.options || jsonb_build_object('shard', g.shard), p.input

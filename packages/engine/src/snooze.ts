@@ -1,7 +1,7 @@
 import { inTransaction, isUuid, type Pool } from '@nightshift/db';
 import { storeErrors } from './accept.ts';
 import { InvalidInputError, MAX_SNOOZE_MS, RunStateError, UnknownRunError } from './errors.ts';
-import { untilExecuted } from './in-hand.ts';
+import { takeOut, untilExecuted } from './in-hand.ts';
 
 /** Until when a run is put off: an instant, or so many ms from now by the database's clock. */
 export type SnoozeTime = { readonly until: Date } | { readonly forMs: number };
@@ -32,7 +32,7 @@ export function createSnooze(ops: Pool): Snooze {
     storeErrors(() =>
       inTransaction(ops, [], async (client) => {
         if (!isUuid(id)) throw new UnknownRunError(id);
-        await untilExecuted(client, id);
+        await untilExecuted(client, [id]);
         const { rows } = await client.query<Row>(
           `WITH asked AS (SELECT coalesce($3::timestamptz, clock_timestamp() + make_interval(secs => $4::float8 / 1000)) AS until)
            SELECT state, tenant_id, after_job, asked.until, asked.until <= clock_timestamp() AS past,
@@ -59,6 +59,8 @@ export function createSnooze(ops: Pool): Snooze {
             : `UPDATE ops.open_runs SET state = 'scheduled', due_at = $2 WHERE id = $1`,
           [id, row.until],
         );
+        // Else its dispatch would execute it whenever its time has come, beside whoever came to be counted in its place.
+        await takeOut(client, id);
         await client.query(
           `INSERT INTO ops.audit_log (tenant_id, actor, action, run_id, details) VALUES ($1, $2, 'run.snoozed', $3, $4)`,
           [row.tenant_id, actor, id, JSON.stringify({ until: row.until })],

@@ -104,6 +104,8 @@ export const dispatches = opsSchema.table('dispatches', {
   /** In Redis: that of its runs, unless they have waited past their bound. */
   priority: smallint('priority').notNull(),
   dispatchedAt: now('dispatched_at'),
+  /** Its long run was claimed; a short one is executed under the row's lock. */
+  running: boolean('running').notNull().default(false),
 });
 
 /** Runs that have ended: never updated. */

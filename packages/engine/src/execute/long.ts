@@ -163,9 +163,9 @@ async function settle(
   let parentEnded: RunOutcome | null = null;
   const write = async (): Promise<boolean> =>
     inTransaction(deps.app, [run.tenantId], async (client) => {
-      const mine = await writeOne(client);
-      if (mine) await dropDispatch(client, run.dispatchId);
-      return mine;
+      // First: dispatches are locked before runs. Of a run that was lost it names what is another dispatch's now, or nobody's.
+      await dropDispatch(client, run.dispatchId);
+      return writeOne(client);
     });
   const writeOne = async (client: PoolClient): Promise<boolean> => {
     switch (verdict.write) {
