@@ -14,7 +14,7 @@ export interface Bench {
   readonly profileDir: string | null;
 }
 
-/** Payloads a bulk call, and bulk calls at once: the same for every system. With two at once a core stood idle half of the time. */
+/** Payloads a bulk call, and bulk calls at once: the same for every system. With two at once up to a fifth of the machine stood idle. */
 export const BULK = { chunk: 1_000, inFlight: 4 };
 /** Tenants among whom runs are spread unless a measure says otherwise. */
 export const TENANTS = 10;

@@ -3,30 +3,30 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type OlderDatabase, olderDatabase } from './testing/older-database.ts';
 
 const tenant = randomUUID();
-const [dispatch, alone] = [randomUUID(), randomUUID()];
+const [dispatch, alone, claimed] = [randomUUID(), randomUUID(), randomUUID()];
 const runs = [randomUUID(), randomUUID()].sort();
-const other = randomUUID();
+const [other, long] = [randomUUID(), randomUUID()];
 let older: OlderDatabase;
 
 beforeAll(async () => {
   older = await olderDatabase('0013_backups');
   await older.admin.query(
     `INSERT INTO ops.open_runs (id, tenant_id, job, input_version, queue, priority, state, dispatch_id, actor, options, input)
-     SELECT id, $2, 'tiny.x', 1, 'tiny', 1, CASE WHEN dispatch IS NULL THEN 'queued' ELSE 'dispatched' END, dispatch, 'test', '{}', '{}'
+     SELECT id, $2, 'tiny.x', 1, 'tiny', 1, CASE WHEN dispatch IS NULL THEN 'queued' WHEN id = $4 THEN 'running' ELSE 'dispatched' END, dispatch, 'test', '{}', '{}'
      FROM unnest($1::uuid[], $3::uuid[]) AS r(id, dispatch)`,
-    [[...runs, other, randomUUID()], tenant, [dispatch, dispatch, alone, null]],
+    [[...runs, other, long, randomUUID()], tenant, [dispatch, dispatch, alone, claimed, null], long],
   );
   await older.upgrade();
 });
 afterAll(() => older.drop());
 
 it('gives what Redis holds its dispatches, with whose runs they took', async () => {
-  const { rows } = await older.admin.query('SELECT * FROM ops.dispatches ORDER BY cardinality(runs)');
-  const of = (id: string, taken: string[]) => ({
-    ...{ id, queue: 'tiny', job: 'tiny.x', priority: 1, runs: taken, tenant_ids: [tenant], running: false },
+  const { rows } = await older.admin.query('SELECT * FROM ops.dispatches ORDER BY cardinality(runs), running');
+  const of = (id: string, taken: string[], running = false) => ({
+    ...{ id, queue: 'tiny', job: 'tiny.x', priority: 1, runs: taken, tenant_ids: [tenant], running },
     dispatched_at: expect.any(Date),
   });
-  expect(rows).toEqual([of(alone, [other]), of(dispatch, runs)]);
+  expect(rows).toEqual([of(alone, [other]), of(claimed, [long], true), of(dispatch, runs)]);
 });
 
 it('leaves the tables guarded as they were', async () => {
@@ -36,13 +36,16 @@ it('leaves the tables guarded as they were', async () => {
   expect(rows).toEqual([{ relname: 'dispatches' }, { relname: 'open_runs' }]);
 });
 
-it('leaves every run queued, and to be seen as dispatched where a dispatch names it', async () => {
+it('leaves every run that was not claimed queued, and to be seen as dispatched where a dispatch names it', async () => {
   const { rows } = await older.admin.query(
     'SELECT status, count(*)::integer AS n FROM ops.run_view GROUP BY status ORDER BY status',
   );
   expect(rows).toEqual([
     { status: 'dispatched', n: 3 },
     { status: 'queued', n: 1 },
+    { status: 'running', n: 1 },
   ]);
-  expect((await older.admin.query(`SELECT 1 FROM ops.open_runs WHERE state <> 'queued'`)).rows).toEqual([]);
+  expect((await older.admin.query(`SELECT id FROM ops.open_runs WHERE state <> 'queued'`)).rows).toEqual([
+    { id: long },
+  ]);
 });

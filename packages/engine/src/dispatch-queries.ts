@@ -59,7 +59,7 @@ export function readQueueState(client: PoolClient, queue: string): Promise<Queue
   return readState(client, 'ns-queue-state', STATE, queue);
 }
 
-/** The same without `waiting`, for a pass that reads all that waits: a third of the time. */
+/** The same without `waiting`, for a pass that reads all that waits. */
 export function readStateAtRest(client: PoolClient, queue: string): Promise<QueueState> {
   return readState(client, 'ns-queue-state-at-rest', STATE_AT_REST, queue);
 }

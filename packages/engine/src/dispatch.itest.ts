@@ -1,113 +1,28 @@
 import { randomUUID } from 'node:crypto';
 import { createPool, type Pool } from '@nightshift/db';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createPass, type Pass } from './dispatch.ts';
-import { type TestStore, testStore } from './testing/index.ts';
+import { createPass } from './dispatch.ts';
+import {
+  add,
+  closeStore,
+  drain,
+  finish,
+  inTurn,
+  openStore,
+  ops,
+  ownQueue,
+  passes,
+  queue,
+  states,
+  store,
+  worker,
+} from './testing/passes.ts';
 
 // The pass alone, without BullMQ: what it takes, in which order, and what it leaves.
 
-let store: TestStore;
-let ops: Pool;
-let queue: string;
-let queues = 0;
-
-beforeAll(async () => {
-  store = await testStore();
-  ops = createPool({ url: store.databaseUrl, role: 'ns_ops', max: 3, name: 'test' });
-});
-afterAll(async () => {
-  await ops.end();
-  await store.close();
-});
-beforeEach(() => {
-  queue = `q${++queues}`;
-});
-
-async function worker(slots: number, jobs: Record<string, number> = { x: 1 }, silentSeconds = 0): Promise<void> {
-  await store.admin.query(
-    `INSERT INTO ops.workers (id, host, pid, version, slots, jobs, heartbeat_at)
-     VALUES ($1, 'h', 1, 'v', $2, $3, clock_timestamp() - make_interval(secs => $4))`,
-    [randomUUID(), JSON.stringify({ [queue]: slots }), JSON.stringify(jobs), silentSeconds],
-  );
-}
-
-interface Waiting {
-  readonly tenant?: string;
-  readonly n?: number;
-  readonly job?: string;
-  readonly priority?: number;
-  readonly version?: number;
-  readonly ageSeconds?: number;
-  readonly attempt?: number;
-}
-
-/** Queued runs, the oldest first. Resolves to their ids. */
-async function add(runs: Waiting = {}): Promise<string[]> {
-  const { rows } = await store.admin.query<{ id: string }>(
-    `INSERT INTO ops.open_runs (id, tenant_id, job, input_version, queue, priority, state, attempt, due_at, actor, options, input)
-     SELECT gen_random_uuid(), $1, $2, $3, $4, $5, 'queued', $6, clock_timestamp() - make_interval(secs => $7) + make_interval(secs => n / 1e6), 'test',
-       '{"timeoutMs": 1000}', '{}' FROM generate_series(1, $8) n RETURNING id`,
-    [
-      runs.tenant ?? randomUUID(),
-      runs.job ?? 'x',
-      runs.version ?? 1,
-      queue,
-      runs.priority ?? 3,
-      runs.attempt ?? 1,
-      runs.ageSeconds ?? 0,
-      runs.n ?? 1,
-    ],
-  );
-  return rows.map((row) => row.id);
-}
-
-function passes(kind: 'short' | 'long' = 'short', msPerRun?: number) {
-  const pass = createPass({ ops, kindOf: () => kind, msPerRun: () => msPerRun });
-  return async (): Promise<Pass> => {
-    const made = await pass(queue);
-    if (made === null) throw new Error('another pass is under way');
-    return made;
-  };
-}
-
-async function executed(dispatches: Pass['dispatches']): Promise<void> {
-  await store.admin.query(
-    `WITH over AS (DELETE FROM ops.dispatches WHERE id = ANY ($1) RETURNING runs)
-     DELETE FROM ops.open_runs WHERE id IN (SELECT unnest(runs) FROM over)`,
-    [dispatches.map((dispatch) => dispatch.id)],
-  );
-}
-
-/** Tenants in the order of their turns. */
-const inTurn = (n: number) =>
-  Array.from({ length: n }, () => randomUUID())
-    .sort()
-    .reverse();
-
-/** As if the dispatches had been executed. */
-async function finish(made: Pass): Promise<void> {
-  await executed(made.dispatches);
-}
-
-/** Passes, each executed before the next, until nothing is taken. Resolves to the dispatches in order. */
-async function drain(pass: () => Promise<Pass>, most = 100): Promise<Pass['dispatches']> {
-  const all = [];
-  for (let i = 0; i < most; i++) {
-    const made = await pass();
-    if (made.dispatches.length === 0) return all;
-    all.push(...made.dispatches);
-    await finish(made);
-  }
-  return all;
-}
-
-async function states(): Promise<Record<string, number>> {
-  const { rows } = await store.admin.query<{ state: string; n: number }>(
-    'SELECT status AS state, count(*)::integer AS n FROM ops.run_view WHERE queue = $1 AND ended_at IS NULL GROUP BY 1',
-    [queue],
-  );
-  return Object.fromEntries(rows.map((row) => [row.state, row.n]));
-}
+beforeAll(openStore);
+afterAll(closeStore);
+beforeEach(ownQueue);
 
 async function pause(kind: 'queue' | 'job' | 'tenant', key: string): Promise<() => Promise<unknown>> {
   await store.admin.query(`INSERT INTO ops.pauses (kind, key, paused_by) VALUES ($1, $2, 'test')`, [kind, key]);
@@ -188,7 +103,7 @@ describe('a pass', () => {
     expect(first.dispatches).toHaveLength(12);
     expect(Math.max(...first.dispatches.map((dispatch) => dispatch.runs.length))).toBe(200);
     expect((await pass()).dispatches).toHaveLength(0);
-    await executed(first.dispatches.slice(0, 1));
+    await finish(first.dispatches.slice(0, 1));
     expect((await pass()).dispatches).toHaveLength(1);
   });
 
@@ -203,7 +118,7 @@ describe('a pass', () => {
   it('gives a long run a dispatch of its own, and no more of them than slots', async () => {
     await worker(3);
     await add({ n: 50 });
-    const made = await passes('long')();
+    const made = await passes({ kindOf: () => 'long' })();
     expect(made.dispatches.map((dispatch) => dispatch.runs.length)).toEqual([1, 1, 1]);
   });
 
@@ -212,13 +127,13 @@ describe('a pass', () => {
     const [many, one] = [randomUUID(), randomUUID()];
     await add({ tenant: many, n: 10 });
     await add({ tenant: one });
-    expect((await passes('long')()).dispatches).toHaveLength(4);
+    expect((await passes({ kindOf: () => 'long' })()).dispatches).toHaveLength(4);
   });
 
   it('never makes a bundle longer than its time', async () => {
     await worker(1);
     await add({ n: 500 });
-    const made = await passes('short', 50)();
+    const made = await passes({ msPerRun: () => 50 })();
     expect(made.dispatches.map((dispatch) => dispatch.runs.length)).toEqual([5, 5, 5, 5]);
   });
 
@@ -251,7 +166,7 @@ describe('a pass', () => {
       const made = await Promise.all(two.map((pass) => pass(queue)));
       for (const each of made) {
         taken.push(...(each?.dispatches.flatMap((dispatch) => dispatch.runs) ?? []));
-        if (each !== null) await finish(each);
+        if (each !== null) await finish(each.dispatches);
       }
       left = 'queued' in (await states());
     }
@@ -263,7 +178,7 @@ describe('order', () => {
   it('is that of the priorities', async () => {
     await worker(1);
     for (const priority of [4, 2, 3, 1]) await add({ priority, n: 3 });
-    const order = (await drain(passes('long'))).map((dispatch) => dispatch.priority);
+    const order = (await drain(passes({ kindOf: () => 'long' }))).map((dispatch) => dispatch.priority);
     expect(order).toEqual([1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
   });
 
@@ -281,7 +196,7 @@ describe('order', () => {
     const [flood, other] = [randomUUID(), randomUUID()];
     await add({ tenant: flood, n: 300, ageSeconds: 10 });
     await add({ tenant: other });
-    const order = (await drain(passes('short', 250), 20)).flatMap((dispatch) => dispatch.tenantIds);
+    const order = (await drain(passes({ msPerRun: () => 250 }), 20)).flatMap((dispatch) => dispatch.tenantIds);
     expect(order.indexOf(other)).toBeLessThan(2);
     expect(order.length).toBeGreaterThan(10);
   });
@@ -290,7 +205,7 @@ describe('order', () => {
     await worker(1);
     const tenants = Array.from({ length: 9 }, () => randomUUID());
     for (const tenant of tenants) await add({ tenant, n: 5 });
-    const turns = (await drain(passes('long'))).flatMap((dispatch) => dispatch.tenantIds);
+    const turns = (await drain(passes({ kindOf: () => 'long' }))).flatMap((dispatch) => dispatch.tenantIds);
     for (let round = 0; round < 5; round++) {
       expect(new Set(turns.slice(round * 9, round * 9 + 9)).size).toBe(9);
     }
@@ -301,7 +216,7 @@ describe('order', () => {
     const [a, b, urgent] = inTurn(3);
     await add({ tenant: a ?? '', n: 5 });
     await add({ tenant: b ?? '', n: 5 });
-    const pass = passes('long');
+    const pass = passes({ kindOf: () => 'long' });
     const turns: string[] = [];
     for (let i = 0; i < 6; i++) {
       const made = await pass();
@@ -310,7 +225,7 @@ describe('order', () => {
       await add({ tenant: urgent ?? '', priority: 1 });
       const [beside] = (await pass()).dispatches;
       expect(beside?.tenantIds).toEqual([urgent]);
-      await finish({ ...made, dispatches: [...made.dispatches, ...(beside === undefined ? [] : [beside])] });
+      await finish([...made.dispatches, ...(beside === undefined ? [] : [beside])]);
     }
     expect(turns).toEqual([a, b, a, b, a, b]);
   });
@@ -320,7 +235,7 @@ describe('order', () => {
     const late = await add({ priority: 4, n: 3, ageSeconds: 16 * 60 });
     await add({ priority: 4, n: 1 });
     await add({ priority: 1, n: 200 });
-    const order = (await drain(passes('long'), 40)).map((dispatch) => dispatch.runs[0] ?? '');
+    const order = (await drain(passes({ kindOf: () => 'long' }), 40)).map((dispatch) => dispatch.runs[0] ?? '');
     expect(late.map((id) => Math.floor(order.indexOf(id) / 10))).toEqual([0, 1, 2]);
     expect(order.length).toBe(40);
   });
@@ -339,7 +254,7 @@ describe('order', () => {
   it('lifts what waits in Redis past its bound', async () => {
     await worker(1);
     await add({ priority: 4, n: 1, ageSeconds: 16 * 60 });
-    const pass = passes('long');
+    const pass = passes({ kindOf: () => 'long' });
     const low = await pass();
     await store.admin.query(`UPDATE ops.workers SET slots = jsonb_build_object($1::text, 20) WHERE slots ? $1`, [
       queue,
@@ -372,10 +287,15 @@ describe('a pause', () => {
     const free = randomUUID();
     await add({ tenant: free, n: 1, job: 'other' });
     const resume = await pause('job', 'x');
-    expect((await drain(passes('long'), 30)).flatMap((dispatch) => dispatch.tenantIds)).toEqual([free]);
+    expect((await drain(passes({ kindOf: () => 'long' }), 30)).flatMap((dispatch) => dispatch.tenantIds)).toEqual([
+      free,
+    ]);
     await resume();
     const resumes = await Promise.all(held.slice(0, 11).map((tenant) => pause('tenant', tenant)));
-    expect((await drain(passes('long'), 30)).flatMap((dispatch) => dispatch.tenantIds)).toEqual([held[11], held[11]]);
+    expect((await drain(passes({ kindOf: () => 'long' }), 30)).flatMap((dispatch) => dispatch.tenantIds)).toEqual([
+      held[11],
+      held[11],
+    ]);
     await Promise.all(resumes.map((end) => end()));
   });
 });
@@ -407,7 +327,7 @@ describe('a pass over a queue that was at rest', () => {
     for (const tenant of tenants) await add({ tenant, n: 2 });
     const first = await pass();
     expect(first).toMatchObject({ more: true });
-    await finish(first);
+    await finish(first.dispatches);
     const next = await pass();
     // The two runs of each go together.
     expect([...first.dispatches, ...next.dispatches].flatMap((dispatch) => dispatch.tenantIds)).toEqual(tenants);
@@ -432,87 +352,5 @@ describe('what no live worker knows', () => {
     for (let i = 0; i < 8; i++) await add({ job: 'unknown', n: 3 });
     const [known] = await add({ tenant });
     expect((await drain(passes(), 5)).flatMap((dispatch) => dispatch.runs)).toEqual([known]);
-  });
-});
-
-describe('bundles of several tenants', () => {
-  const sharing = (mayShare: (job: string) => boolean = () => true, msPerRun: number | null = 0.1) => {
-    const pass = createPass({ ops, kindOf: () => 'short', msPerRun: () => msPerRun ?? undefined, mayShare });
-    return async (): Promise<Pass> => {
-      const made = await pass(queue);
-      if (made === null) throw new Error('nobody else passes here');
-      return made;
-    };
-  };
-  const tenantsOf = (made: Pass) => made.dispatches.map((dispatch) => dispatch.tenantIds.length);
-  /** As many tenants with as many runs each, in the order of their turns. */
-  async function backlog(tenants: number, n: number): Promise<string[]> {
-    const ids = inTurn(tenants);
-    for (const tenant of ids) await add({ tenant, n });
-    return ids;
-  }
-
-  it('share dispatches under a backlog, and each is told whose runs it carries', async () => {
-    await worker(1);
-    const tenants = await backlog(40, 3);
-    const pass = sharing();
-    const made = await pass();
-    expect(made.dispatches.flatMap((dispatch) => dispatch.tenantIds)).toEqual(tenants.slice(0, 4));
-    await finish(made);
-    // Having seen that they fit, a pass looks at more of them.
-    const next = await pass();
-    expect(next.dispatches.flatMap((dispatch) => dispatch.tenantIds)).toEqual(tenants.slice(4, 20));
-    expect(tenantsOf(next)).toEqual([10, 6]);
-    const { rows } = await store.admin.query(
-      `SELECT d.tenant_ids AS tenants, count(o.id)::integer AS runs, count(DISTINCT o.tenant_id)::integer AS owners
-       FROM ops.dispatches d JOIN ops.open_runs o ON o.id = ANY (d.runs) WHERE d.id = ANY ($1) GROUP BY d.id ORDER BY d.id`,
-      [next.dispatches.map((dispatch) => dispatch.id)],
-    );
-    expect(rows).toEqual([
-      { tenants: tenants.slice(4, 14), runs: 30, owners: 10 },
-      { tenants: tenants.slice(14, 20), runs: 18, owners: 6 },
-    ]);
-  });
-
-  it('are all dispatched, each run once, whatever their size', async () => {
-    await worker(2);
-    const tenants = await backlog(30, 7);
-    const big = randomUUID();
-    await add({ tenant: big, n: 900 });
-    const made = await drain(sharing(), 60);
-    const runs = made.flatMap((dispatch) => dispatch.runs);
-    expect([runs.length, new Set(runs).size]).toEqual([30 * 7 + 900, 30 * 7 + 900]);
-    expect(new Set(made.flatMap((dispatch) => dispatch.tenantIds))).toEqual(new Set([...tenants, big]));
-    expect(made.length).toBeLessThan(30);
-  });
-
-  it('go each to a slot of its own while slots are idle', async () => {
-    await worker(8);
-    await backlog(8, 1);
-    expect(tenantsOf(await sharing()())).toEqual([1, 1, 1, 1, 1, 1, 1, 1]);
-  });
-
-  it.each([
-    ['may not share', false, 0.1],
-    ['was never measured', true, null],
-    ['takes long', true, 200],
-  ] as const)('keep to themselves where the job %s', async (_why, mayShare, ms) => {
-    await worker(1);
-    await backlog(12, 2);
-    const made = await sharing(() => mayShare, ms)();
-    expect(new Set(tenantsOf(made))).toEqual(new Set([1]));
-  });
-
-  it('of tenants who wait behind full dispatches have the next turn', async () => {
-    await worker(1);
-    const tenants = await backlog(12, 250);
-    const pass = sharing();
-    const seen: string[] = [];
-    for (let i = 0; i < 4; i++) {
-      const made = await pass();
-      seen.push(...made.dispatches.flatMap((dispatch) => dispatch.tenantIds));
-      await finish(made);
-    }
-    expect(seen.slice(0, 12)).toEqual(tenants);
   });
 });

@@ -232,10 +232,9 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
       behind.delete(queue);
       const waiting = await few;
       const all = waiting !== null && waiting.length <= PASS_DISPATCHES ? waiting : null;
-      const state = await stateWith(
-        all,
-        (waiting === null || all !== null ? early : null) ?? readQueueState(client, queue),
-      );
+      // What was read early is of no use where more waits than was thought: without `waiting` it does not say at which priorities.
+      const useful = waiting === null || all !== null ? early : null;
+      const state = await stateWith(all, useful ?? readQueueState(client, queue));
       if (state.queuePaused || state.slots === 0 || state.waiting.length === 0) return NOTHING;
       const readable = Object.fromEntries(
         Object.entries(state.jobs).filter(([job]) => !state.pausedJobs.includes(job)),

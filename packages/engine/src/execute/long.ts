@@ -161,12 +161,6 @@ async function settle(
 ): Promise<string | null> {
   const held = { id: run.id, fence: run.fence };
   let parentEnded: RunOutcome | null = null;
-  const write = async (): Promise<boolean> =>
-    inTransaction(deps.app, [run.tenantId], async (client) => {
-      // First: dispatches are locked before runs. Of a run that was lost it names what is another dispatch's now, or nobody's.
-      await dropDispatch(client, run.dispatchId);
-      return writeOne(client);
-    });
   const writeOne = async (client: PoolClient): Promise<boolean> => {
     switch (verdict.write) {
       case 'end': {
@@ -194,6 +188,12 @@ async function settle(
         return verdict satisfies never;
     }
   };
+  const write = async (): Promise<boolean> =>
+    inTransaction(deps.app, [run.tenantId], async (client) => {
+      // First: dispatches are locked before runs. Of a run that was lost it names what is another dispatch's now, or nobody's.
+      await dropDispatch(client, run.dispatchId);
+      return writeOne(client);
+    });
   const written = await untilStored(write, (error, tries) => !isPassing(error) || tries >= 30);
   log(deps, job, run, outcome, written, durationMs);
   if (outcome.kind === 'split') deps.wake([job.queue]);
