@@ -41,11 +41,11 @@ export interface Session {
   meter(): () => Metered;
 }
 
-/** Opens a session, warms it up with `work` (null: not), and takes everything away afterwards. */
+/** Opens a session, warms it up with `work` (null: not), `warmUps` workers' shares of it (default one each), and takes everything away afterwards. */
 export async function withSession<T>(
   bench: Bench,
   system: SystemName,
-  options: { consumers: number; warmUp: Work | null },
+  options: { consumers: number; warmUp: Work | null; warmUps?: number },
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
   const store = bench.platform.store(system);
@@ -56,7 +56,14 @@ export async function withSession<T>(
   try {
     for (let i = 0; i < options.consumers; i++) consumers.push(await startConsumer(role));
     const session = createSession(bench, system, { store, producer, consumers });
-    if (options.warmUp !== null && consumers.length > 0) await warmUp(session, bench.sizes, options.warmUp);
+    if (options.warmUp !== null && consumers.length > 0) {
+      await warmUp(
+        session,
+        warmUpCount(system, bench.sizes, options.warmUps ?? options.consumers),
+        bench.sizes.update,
+        options.warmUp,
+      );
+    }
     return await work(session);
   } finally {
     await Promise.all(consumers.map((consumer) => consumer.call('stop').catch(() => undefined)));
@@ -65,9 +72,8 @@ export async function withSession<T>(
   }
 }
 
-async function warmUp(session: Session, sizes: Sizes, work: Work): Promise<void> {
-  const count = warmUpCount(session.system, sizes, session.consumers.length);
-  await session.fill({ work, from: sizes.update, count });
+async function warmUp(session: Session, count: number, from: number, work: Work): Promise<void> {
+  await session.fill({ work, from, count });
   await session.start(work);
   await session.untilHandled(count);
   await session.untilEmpty();

@@ -40,7 +40,7 @@ export function judge(cells: ReadonlyMap<string, ReadonlyMap<SystemName, Cell>>)
       of('depth', ns, 'deepRate') / of('depth', ns, 'shallowRate'),
       0.9,
     ),
-    atLeast('four workers against one', rate('drain4', ns) / rate('drain', ns), 1),
+    atLeast('four workers against one', rate('drain4', ns) / rate('alone', ns), 1),
     atMost('10,000 schedules in one second: tick to commit, p99', of('schedules', ns, 'p99') / 1_000, 2, ' s'),
     atMost(`single run under another tenant's flood, p95`, of('flood', ns, 'p95') / 1_000, 1, ' s'),
     atMost('FLUSHALL with 100,000 waiting: goes on after', of('flush', ns, 'recovery'), 30, ' s'),

@@ -22,7 +22,7 @@ import { createLoop } from './loop.ts';
 import { createMirror } from './mirror.ts';
 import { createSender, type SenderOptions } from './notifications/sender.ts';
 import { createProbes } from './probe.ts';
-import { createRecovery } from './recover.ts';
+import { createRecovery, emptiedRedis } from './recover.ts';
 import { connectConsumer, connectProducer } from './redis-connect.ts';
 import { cancelChannel, DEFAULT_NAMESPACE, wakeChannel } from './redis-names.ts';
 import { createClock } from './schedule/clock.ts';
@@ -212,6 +212,14 @@ async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts):
     ...(liveness === null ? {} : { watch: liveness.watch }),
   }; // biome-ignore format: names alone
   await heartbeat(ops, id, options, slots);
+  // What waits may go as soon as this worker is known, Redis can be reached and is the one that Postgres knows: the first passes saw none of it.
+  // An error is met again, and told, by the recovery.
+  const begin = async () => {
+    await emptiedRedis({ ops, redis, namespace, log, wake }).catch(() => undefined);
+    dispatcher.wake(catalogue.queues.map((queue) => queue.name));
+  };
+  redis.on('ready', () => void begin());
+  if (redis.status === 'ready') void begin();
   const workers = [
     ...catalogue.queues.map((queue) => consumeQueue(deps, queue, slots[queue.kind])),
     consumeSchedules(deps),

@@ -7,6 +7,8 @@ interface DrainOptions {
   readonly work: Work;
   readonly count: number;
   readonly consumers: number;
+  /** Workers' shares of warm-up; default one each. */
+  readonly warmUps?: number;
   readonly tenants?: number;
   /** Done with the backlog in place, right before the workers start; what it answers is done when they are through. */
   readonly meanwhile?: () => Promise<() => Promise<void>>;
@@ -15,7 +17,8 @@ interface DrainOptions {
 /** A backlog, then workers: from the first job begun to nothing left. */
 async function drain(bench: Bench, system: SystemName, options: DrainOptions): Promise<Measured> {
   const { work, count, consumers } = options;
-  return withSession(bench, system, { consumers, warmUp: work }, async (session) => {
+  const { warmUps = consumers } = options;
+  return withSession(bench, system, { consumers, warmUp: work, warmUps }, async (session) => {
     const after = (await options.meanwhile?.()) ?? (async () => undefined);
     try {
       await session.fill({ work, count, tenants: options.tenants ?? TENANTS });
@@ -58,8 +61,17 @@ export function drainNoop(bench: Bench, system: SystemName): Promise<Measured> {
 }
 
 export function drainNoopByFour(bench: Bench, system: SystemName): Promise<Measured> {
-  // Each worker as many as the one has alone: what a start costs is four times as much.
-  return drain(bench, system, { work: 'noop', count: scaled(system, bench.sizes.drain * 4), consumers: 4 });
+  return drain(bench, system, { ...ofFour(bench, system), consumers: 4 });
+}
+
+/** What the four are compared with: the same backlog behind the same warm-up, which make tables and caches as large. */
+export function drainNoopOfFour(bench: Bench, system: SystemName): Promise<Measured> {
+  return drain(bench, system, { ...ofFour(bench, system), consumers: 1 });
+}
+
+/** Each of four workers as many as the one has alone: what a start costs is four times as much. */
+function ofFour(bench: Bench, system: SystemName) {
+  return { work: 'noop', count: scaled(system, bench.sizes.drain * 4), warmUps: 4 } as const;
 }
 
 export function drainUpdate(bench: Bench, system: SystemName): Promise<Measured> {

@@ -2,7 +2,14 @@ import type { Measured } from '../sample.ts';
 import type { Bench } from '../session.ts';
 import type { SystemName } from '../system.ts';
 import { depth } from './depth.ts';
-import { drainManyTenants, drainNoop, drainNoopByFour, drainUnderSnapshot, drainUpdate } from './drain.ts';
+import {
+  drainManyTenants,
+  drainNoop,
+  drainNoopByFour,
+  drainNoopOfFour,
+  drainUnderSnapshot,
+  drainUpdate,
+} from './drain.ts';
 import { bulk, singles } from './enqueue.ts';
 import { flood } from './flood.ts';
 import { flush } from './flush.ts';
@@ -25,7 +32,8 @@ const ON_REDIS: readonly SystemName[] = ['nightshift', 'bullmq'];
 
 export const MEASURES: readonly Measure[] = [
   { name: 'drain', title: 'Drain of jobs that do nothing, one worker', systems: ALL, run: drainNoop },
-  { name: 'drain4', title: 'The same by four workers', systems: ALL, run: drainNoopByFour },
+  { name: 'drain4', title: 'Four times as many, by four workers', systems: ALL, run: drainNoopByFour },
+  { name: 'alone', title: 'The same as many, by one worker', systems: ALL, run: drainNoopOfFour },
   {
     name: 'update',
     title: 'Drain of useful jobs: one row updated by id',
