@@ -136,6 +136,8 @@ export async function emptiedRedis(
     const locked = await client.query<{ incarnation: string }>('SELECT incarnation FROM ops.broker FOR UPDATE');
     // Another process was first: its new incarnation is in Postgres, and soon in Redis.
     if (locked.rows[0]?.incarnation !== known) return null;
+    // Or it was between writing the one and the other.
+    if (known !== null && (await deps.redis.get(key)) === known) return null;
     const back = await giveBack(client, 'all', []);
     const next = await client.query<{ incarnation: string }>(
       'UPDATE ops.broker SET incarnation = gen_random_uuid(), changed_at = clock_timestamp() RETURNING incarnation',
