@@ -49,3 +49,28 @@ it('leaves every run that was not claimed queued, and to be seen as dispatched w
     { id: long },
   ]);
 });
+
+it('mends a database that has run the first form of 0017', async () => {
+  const earlier = await olderDatabase('0017_unmarked_runs', (owner) =>
+    owner.query('ALTER TABLE ops.dispatches DROP COLUMN running'),
+  );
+  try {
+    await earlier.admin.query(
+      `INSERT INTO ops.open_runs (id, tenant_id, job, input_version, queue, priority, state, actor, options, input)
+       SELECT id, $2, 'tiny.x', 1, 'tiny', 1, CASE WHEN id = $3 THEN 'running' ELSE 'queued' END, 'test', '{}', '{}' FROM unnest($1::uuid[]) AS r(id)`,
+      [[other, long], tenant, long],
+    );
+    await earlier.admin.query(
+      `INSERT INTO ops.dispatches (id, queue, job, priority, tenant_ids, runs) VALUES ($1, 'tiny', 'tiny.x', 1, $5, $3), ($2, 'tiny', 'tiny.x', 1, $5, $4)`,
+      [alone, claimed, [other], [long], [tenant]],
+    );
+    await earlier.upgrade();
+    const { rows } = await earlier.admin.query('SELECT id, running FROM ops.dispatches ORDER BY running');
+    expect(rows).toEqual([
+      { id: alone, running: false },
+      { id: claimed, running: true },
+    ]);
+  } finally {
+    await earlier.drop();
+  }
+});
