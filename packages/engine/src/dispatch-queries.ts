@@ -1,4 +1,4 @@
-import type { PoolClient } from '@nightshift/db';
+import type { Pool, PoolClient } from '@nightshift/db';
 import type { Dispatch } from './execute/execution.ts';
 import { uuidArray } from './uuid-array.ts';
 
@@ -69,6 +69,19 @@ async function readState(client: PoolClient, name: string, text: string, queue: 
   const [state] = rows;
   if (state === undefined) throw new Error('the queue state query returned no row');
   return state;
+}
+
+/**
+ * Of these queues, those with queued runs, in hand or not: one question for all of them, which at rest is the only one. Planned each time: a plan
+ * that was made while hardly anything waited would read the whole table under a backlog.
+ */
+export async function queuesWaiting(ops: Pool, queues: readonly string[]): Promise<string[]> {
+  const { rows } = await ops.query<{ queue: string }>(
+    `SELECT q.queue FROM unnest($1::text[]) AS q(queue) WHERE (SELECT true FROM ops.open_runs o WHERE o.queue = q.queue AND o.state = 'queued'
+       ORDER BY priority DESC, tenant_id DESC, due_at DESC LIMIT 1) IS NOT NULL`,
+    [queues],
+  );
+  return rows.map((row) => row.queue);
 }
 
 /** Highest input version that may be dispatched now, by job: what live workers can read and nobody paused. */

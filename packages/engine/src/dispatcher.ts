@@ -3,14 +3,17 @@ import type { Logger } from 'pino';
 import type { Broker } from './broker.ts';
 import type { Catalogue } from './catalogue.ts';
 import { createPass } from './dispatch.ts';
+import { queuesWaiting } from './dispatch-queries.ts';
 import { mayShare } from './execute/together.ts';
 import { giveBack } from './give-back.ts';
 import { createLimits } from './limits/limits.ts';
 import { createLoop, type Loop } from './loop.ts';
 import type { Tenants } from './tenants.ts';
 
-/** The net below every wake-up that was lost, ms. */
-const POLL_MS = 500;
+/** The net below every wake-up that was lost: queues with runs to hand out are looked for so often, ms. */
+const LOOK_EVERY_MS = 500;
+/** A queue in which nothing waits is passed over when it is woken; that alone is no reason to ask Postgres about each of them. */
+const AT_REST_MS = 60_000;
 /** Another process is making the pass: what it may have missed is looked for after this, ms. */
 const AFTER_OTHER_MS = 100;
 /** Under a backlog a pass is made when so many dispatches a slot have ended, half of the window, since a pass costs nearly as much for one as for many. */
@@ -33,7 +36,7 @@ export interface Dispatcher {
   stop(): Promise<void>;
 }
 
-/** A loop per queue: pass, add to BullMQ, sleep until woken. */
+/** A loop per queue: pass, add to BullMQ, sleep until woken; and one that looks whether a wake-up was lost. */
 export function createDispatcher(deps: {
   ops: Pool;
   catalogue: Catalogue;
@@ -58,12 +61,12 @@ export function createDispatcher(deps: {
   /** One round. Runs whose BullMQ job could not be added go back at once: nothing else would take them for 15 s. */
   async function round(queue: string): Promise<number> {
     // Without Redis runs wait in Postgres, where nothing is lost.
-    if (!deps.broker.isReady()) return POLL_MS;
+    if (!deps.broker.isReady()) return AT_REST_MS;
     const made = await pass(queue);
     if (made === null) return AFTER_OTHER_MS;
     if (made.lifts.length > 0) await deps.broker.lift(queue, made.lifts).catch(() => undefined);
     backlog.set(queue, made.more);
-    if (made.dispatches.length === 0) return POLL_MS;
+    if (made.dispatches.length === 0) return AT_REST_MS;
     try {
       const tenants = await deps.tenants.byIds(made.dispatches.flatMap((dispatch) => dispatch.tenantIds));
       await deps.broker.add(queue, made.dispatches, tenants);
@@ -73,10 +76,10 @@ export function createDispatcher(deps: {
         'Redis did not take the dispatches; their runs are queued again',
       );
       await giveBack(deps.ops, 'dispatches', [made.dispatches.map((dispatch) => dispatch.id)]);
-      return POLL_MS;
+      return AT_REST_MS;
     }
     // Runs that are left wait for room: `freed` tells.
-    return made.again ? 0 : POLL_MS;
+    return made.again ? 0 : AT_REST_MS;
   }
 
   const loops = new Map<string, Loop>();
@@ -86,6 +89,12 @@ export function createDispatcher(deps: {
       createLoop(`dispatch ${name}`, deps.log, () => round(name)),
     );
   }
+  const look = createLoop('look', deps.log, async () => {
+    // Without Redis nobody could hand them out.
+    if (deps.broker.isReady())
+      for (const queue of await queuesWaiting(deps.ops, [...kinds.keys()])) loops.get(queue)?.wake();
+    return LOOK_EVERY_MS;
+  });
   return {
     wake(queues) {
       for (const queue of queues) loops.get(queue)?.wake();
@@ -115,7 +124,7 @@ export function createDispatcher(deps: {
     },
     async stop() {
       for (const { timer } of freed.values()) clearTimeout(timer);
-      await Promise.all([...loops.values()].map((loop) => loop.stop()));
+      await Promise.all([look, ...loops.values()].map((loop) => loop.stop()));
     },
   };
 }

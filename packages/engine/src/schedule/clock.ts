@@ -96,25 +96,31 @@ export function createClock(deps: ClockDeps): Clock {
     if (rows.length > 0) deps.wake(new Set(rows.map((row) => row.queue)));
   }
 
-  async function sleepMs(): Promise<number> {
-    const { rows } = await deps.ops.query<{ ms: number | null }>({
+  /** The one question that is asked at rest. Of time left: ms, less than nothing for what is overdue; null: nothing is planned. */
+  async function look(): Promise<{ scheduleMs: number | null; runMs: number | null; blocked: boolean }> {
+    const { rows } = await deps.ops.query<{ scheduleMs: number | null; runMs: number | null; blocked: boolean }>({
       name: 'ns-next-due',
-      text: `SELECT (extract(epoch FROM least((SELECT min(next_due_at) FROM ops.schedules WHERE enabled AND job = ANY ($1)),
-        (SELECT min(due_at) FROM ops.open_runs WHERE state = 'scheduled')) - clock_timestamp()) * 1000)::float8 AS ms`,
+      text: `SELECT (extract(epoch FROM (SELECT min(next_due_at) FROM ops.schedules WHERE enabled AND job = ANY ($1)) - clock_timestamp()) * 1000)::float8 AS "scheduleMs",
+        (extract(epoch FROM (SELECT min(due_at) FROM ops.open_runs WHERE state = 'scheduled') - clock_timestamp()) * 1000)::float8 AS "runMs",
+        EXISTS (SELECT 1 FROM ops.open_runs WHERE state = 'blocked') AS blocked`,
       values: [fired],
     });
-    return Math.min(LONGEST_SLEEP_MS, Math.max(SHORTEST_SLEEP_MS, Math.ceil(rows[0]?.ms ?? LONGEST_SLEEP_MS)));
+    return rows[0] ?? { scheduleMs: null, runMs: null, blocked: false };
   }
 
   const loop = createLoop('clock', deps.log, async () => {
-    if (deps.fireSchedules) await fireAll();
-    await promote();
-    if (Date.now() - unblockedAt >= UNBLOCK_EVERY_MS) {
+    const { scheduleMs, runMs, blocked } = await look();
+    const isDue = (ms: number | null) => ms !== null && ms <= 0;
+    // What is due by another clock than the database's is found by looking for it.
+    if (deps.fireSchedules && (deps.now !== undefined || isDue(scheduleMs))) await fireAll();
+    if (isDue(runMs)) await promote();
+    if (blocked && Date.now() - unblockedAt >= UNBLOCK_EVERY_MS) {
       unblockedAt = Date.now();
       const queues = await unblock(deps.ops, await now());
       if (queues.size > 0) deps.wake(queues);
     }
-    return sleepMs();
+    const nextMs = Math.min(scheduleMs ?? LONGEST_SLEEP_MS, runMs ?? LONGEST_SLEEP_MS, LONGEST_SLEEP_MS);
+    return Math.max(SHORTEST_SLEEP_MS, Math.ceil(nextMs));
   });
   return { ...loop, fire };
 }
