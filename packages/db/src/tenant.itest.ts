@@ -39,6 +39,25 @@ it('commits what resolves and rolls back what rejects', async () => {
   expect(await notes()).toEqual(['kept']);
 });
 
+it('begins with more statements in one message, and hands on what the last of them answered', async () => {
+  const ids = [randomUUID()];
+  const first = () => `INSERT INTO tiny.notes VALUES ('first'); ${tenantsSeen}`;
+  const pool = createPool({ url: db.adminUrl, role: 'ns_app', max: 1, name: 'test' });
+  const rows = await inTransaction(pool, ids, async (_client, _beforeCommit, begun) => (await begun).rows, { first });
+  await pool.end();
+  expect(rows).toEqual([{ tenants: ids, role: 'ns_app' }]);
+  expect(await notes()).toContain('first');
+  await db.admin.query(`DELETE FROM tiny.notes WHERE note = 'first'`);
+});
+
+it('commits nothing when a statement that it began with fails, though nobody waited for its answer', async () => {
+  const first = () => `INSERT INTO tiny.notes VALUES ('half'); SELECT 1 / 0`;
+  const pool = createPool({ url: db.adminUrl, role: 'ns_app', max: 1, name: 'test' });
+  await expect(inTransaction(pool, [], async () => 'done', { first })).rejects.toThrow('division by zero');
+  await pool.end();
+  expect(await notes()).not.toContain('half');
+});
+
 it('refuses a tenant that is no UUID before it says anything to Postgres', async () => {
   const injection = `${randomUUID()}'; SET ROLE ns_owner; --`;
   expect(isUuid(injection)).toBe(false);

@@ -1,7 +1,10 @@
-import type { Pool, PoolClient, QueryResult } from 'pg';
+import pg, { type Pool, type PoolClient, type QueryResult } from 'pg';
 import { isSilence } from './connect.ts';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+/** Text as an SQL literal, for statements that take no parameters. */
+export const { escapeLiteral } = pg;
 
 export function isUuid(value: string): boolean {
   return UUID.test(value);
@@ -16,18 +19,30 @@ function beginStatement(tenantIds: readonly string[]): string {
   return tenantIds.length === 0 ? 'BEGIN' : `BEGIN; SET LOCAL app.tenants = '${tenantIds.join(',')}'`;
 }
 
+/** Of several statements in one message there are as many results, which the types of `pg` do not know. */
+function lastOf(answer: QueryResult): QueryResult {
+  return (Array.isArray(answer) ? answer.at(-1) : answer) as QueryResult;
+}
+
 /** Hands over a statement that was sent and whose answer only the commit needs: the commit follows it at once, and fails if it did. */
 export type BeforeCommit = (statement: Promise<unknown>) => void;
 
+export interface TransactionOptions {
+  /** Statements without parameters that go out with the BEGIN in one message, for one answer: each answer is a wake-up of both sides. */
+  readonly first?: (client: PoolClient) => string;
+  /** Sends the COMMIT. */
+  readonly commit?: (client: PoolClient) => Promise<QueryResult>;
+}
+
 /**
  * Runs `work` in one transaction, as these tenants (none: a role that needs none, such as ns_ops); commits when it resolves, rolls
- * back when it rejects. A connection whose rollback fails is closed and not used again. `commit` sends the COMMIT.
+ * back when it rejects. A connection whose rollback fails is closed and not used again. `begun`: what the last statement of the first message answered.
  */
 export async function inTransaction<T>(
   pool: Pool,
   tenantIds: readonly string[],
-  work: (client: PoolClient, beforeCommit: BeforeCommit) => Promise<T>,
-  commit: (client: PoolClient) => Promise<QueryResult> = (client) => client.query('COMMIT'),
+  work: (client: PoolClient, beforeCommit: BeforeCommit, begun: Promise<QueryResult>) => Promise<T>,
+  { first, commit = (client) => client.query('COMMIT') }: TransactionOptions = {},
 ): Promise<T> {
   const begin = beginStatement(tenantIds);
   const client = await pool.connect();
@@ -44,8 +59,10 @@ export async function inTransaction<T>(
   };
   try {
     // On a pipelined connection it goes out with the first statement, in one round trip.
-    beforeCommit(client.query(begin));
-    const result = await work(client, beforeCommit).catch(async (error) => {
+    const more = first?.(client) ?? '';
+    const begun = client.query(more === '' ? begin : `${begin}; ${more}`).then(lastOf);
+    beforeCommit(begun);
+    const result = await work(client, beforeCommit, begun).catch(async (error) => {
       // What failed first says why.
       await Promise.all(sent);
       throw error;

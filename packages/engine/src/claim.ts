@@ -1,3 +1,4 @@
+import { escapeLiteral } from '@nightshift/db';
 import type { RunOptions, SqlClient } from './define-job.ts';
 import { namedQuery } from './named-query.ts';
 import type { Held } from './record.ts';
@@ -57,31 +58,48 @@ export type ClaimedShort = Pick<
   'id' | 'fence' | 'tenantId' | 'inputVersion' | 'priority' | 'attempt' | 'input'
 > & { readonly now: number };
 
+// One row a tenant: what the runs of a bundle have in common once, the rest in two texts. 200 rows of nine columns cost both sides more than the work.
+const CLAIM_SHORT = `
+SELECT string_agg(o.id::text, ',' ORDER BY o.id) AS ids, '[' || string_agg(o.input::text, ',' ORDER BY o.id) || ']' AS inputs,
+  max(o.fence) AS fence, o.tenant_id AS "tenantId", max(o.input_version) AS "inputVersion", max(o.priority) AS priority, max(o.attempt) AS attempt,
+  (min(o.fence), min(o.input_version), min(o.priority), min(o.attempt)) = (max(o.fence), max(o.input_version), max(o.priority), max(o.attempt)) AS alike,
+  ${NOW_MS} AS now ${HELD_BY_DISPATCH} GROUP BY o.tenant_id`;
+
+interface ClaimedBundle {
+  readonly ids: string;
+  readonly inputs: string;
+  readonly fence: number;
+  readonly tenantId: string;
+  readonly inputVersion: number;
+  readonly priority: number;
+  readonly attempt: number;
+  readonly alike: boolean;
+  readonly now: number;
+}
+
+/** Connections on which the claim is prepared. */
+const prepared = new WeakSet<object>();
+
+/** The claim in the message that begins its transaction, on a connection that knows it: `first` of `inTransaction`, whose `begun` is for `claimShort`. */
+export const claimFirst = (dispatchId: string) => (client: SqlClient) =>
+  prepared.has(client) ? `EXECUTE "ns-claim-short"(${escapeLiteral(dispatchId)})` : '';
+
 /**
  * Short runs: the lock of their dispatch's row is the claim and lasts until the transaction ends. Whoever comes
  * without it may change a run meanwhile: then fewer rows end than were claimed, and the transaction is made again, with `claimLocked`.
+ * `begun`: of a transaction that `claimFirst` began.
  */
-export async function claimShort(client: SqlClient, dispatchId: string): Promise<readonly ClaimedShort[]> {
-  // One row a tenant: what the runs of a bundle have in common once, the rest in two texts. 200 rows of nine columns cost both sides more than the work.
-  const bundles = await namedQuery<{
-    ids: string;
-    inputs: string;
-    fence: number;
-    tenantId: string;
-    inputVersion: number;
-    priority: number;
-    attempt: number;
-    alike: boolean;
-    now: number;
-  }>(
-    client,
-    'ns-claim-short',
-    `SELECT string_agg(o.id::text, ',' ORDER BY o.id) AS ids, '[' || string_agg(o.input::text, ',' ORDER BY o.id) || ']' AS inputs,
-       max(o.fence) AS fence, o.tenant_id AS "tenantId", max(o.input_version) AS "inputVersion", max(o.priority) AS priority, max(o.attempt) AS attempt,
-       (min(o.fence), min(o.input_version), min(o.priority), min(o.attempt)) = (max(o.fence), max(o.input_version), max(o.priority), max(o.attempt)) AS alike,
-       ${NOW_MS} AS now ${HELD_BY_DISPATCH} GROUP BY o.tenant_id`,
-    [dispatchId],
-  );
+export async function claimShort(
+  client: SqlClient,
+  dispatchId: string,
+  begun?: Promise<{ readonly rows: unknown[] }>,
+): Promise<readonly ClaimedShort[]> {
+  let bundles: ClaimedBundle[];
+  if (begun !== undefined && prepared.has(client)) bundles = (await begun).rows as ClaimedBundle[];
+  else {
+    bundles = await namedQuery<ClaimedBundle>(client, 'ns-claim-short', CLAIM_SHORT, [dispatchId]);
+    prepared.add(client);
+  }
   if (bundles.some(({ alike }) => !alike)) return claimLocked(client, dispatchId);
   return bundles.flatMap(({ ids, inputs: texts, fence, tenantId, inputVersion, priority, attempt, now }) => {
     const inputs: unknown[] = JSON.parse(texts);

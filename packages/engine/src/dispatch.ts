@@ -1,4 +1,4 @@
-import { inTransaction, type Pool, type PoolClient } from '@nightshift/db';
+import { escapeLiteral, inTransaction, type Pool, type PoolClient } from '@nightshift/db';
 import { bundleSize, dispatchSize, MAX_BUNDLE, MAX_DISPATCH, MAX_TENANTS, makeBundles, packBundles } from './bundle.ts';
 import {
   type Candidate,
@@ -208,57 +208,58 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
   }
 
   async function once(queue: string, limits: QueueLimits | null): Promise<Pass | null> {
-    return inTransaction(deps.ops, [], async (client, beforeCommit) => {
-      // Sent together: one round trip. The state is read after the lock, since a connection answers in order. Who was not given the lock
-      // the last time asks for it alone: four processes that all read the state of one queue would do little else.
-      // A dispatch that a crash of Postgres takes back is no loss: its runs are queued again, and its BullMQ job finds nothing to claim.
-      // Plans are made once a connection, perhaps while hardly anything waits: then reading the whole table looks cheap, and is not under a backlog.
-      // Without jit: what is forbidden counts as so dear that older servers would compile the plan. With memory for the ids that a large fleet has in hand.
-      beforeCommit(
-        client.query(
-          `SET LOCAL synchronous_commit = off; SET LOCAL enable_seqscan = off; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'`,
-        ),
-      );
-      const turn = isOurTurn(client, queue);
-      const rest = calm.has(queue);
-      const early = behind.has(queue) ? null : (rest ? readStateAtRest : readQueueState)(client, queue);
-      early?.catch(() => undefined);
-      const few = early !== null && rest ? fewQueued(client, queue, PASS_DISPATCHES + 1) : null;
-      few?.catch(() => undefined);
-      if (!(await turn)) {
-        behind.add(queue);
-        return null;
-      }
-      behind.delete(queue);
-      const waiting = await few;
-      const all = waiting !== null && waiting.length <= PASS_DISPATCHES ? waiting : null;
-      // What was read early is of no use where more waits than was thought: without `waiting` it does not say at which priorities.
-      const useful = waiting === null || all !== null ? early : null;
-      const state = await stateWith(all, useful ?? readQueueState(client, queue));
-      if (state.queuePaused || state.slots === 0 || state.waiting.length === 0) return NOTHING;
-      const readable = Object.fromEntries(
-        Object.entries(state.jobs).filter(([job]) => !state.pausedJobs.includes(job)),
-      );
-      const budget = limits === null ? unlimited(readable, state) : await readBudget(client, limits, readable, state);
-      const { dispatches: taken, lifts, more, cut, cursor } = await take(client, queue, state, budget, all);
-      const dispatches = taken.flatMap((runs): NewDispatch[] => {
-        const [first] = runs;
-        if (first === undefined) return [];
-        return [
-          {
-            id: newId(),
-            runs: runs.map((run) => run.id),
-            job: first.job,
-            tenantIds: [...new Set(runs.map((run) => run.tenantId))],
-            timeoutMs: first.timeoutMs,
-            priority: first.priority,
-          },
-        ];
-      });
-      if (dispatches.length > 0) beforeCommit(handOut(client, queue, dispatches, cursor));
-      await budget.record(client);
-      return { dispatches, lifts, more, again: cut || (budget.refused && dispatches.length > 0) };
-    });
+    // Read while the lock is asked for: a connection answers in order. Who was not given the lock the last time asks for it alone: four processes
+    // that all read the state of one queue would do little else.
+    // A dispatch that a crash of Postgres takes back is no loss: its runs are queued again, and its BullMQ job finds nothing to claim.
+    // Plans are made once a connection, perhaps while hardly anything waits: then reading the whole table looks cheap, and is not under a backlog.
+    // Without jit: what is forbidden counts as so dear that older servers would compile the plan. With memory for the ids that a large fleet has in hand.
+    const first = () =>
+      `SET LOCAL synchronous_commit = off; SET LOCAL enable_seqscan = off; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'; ${tryLock(queue)}`;
+    return inTransaction(
+      deps.ops,
+      [],
+      async (client, beforeCommit, begun) => {
+        const rest = calm.has(queue);
+        const early = behind.has(queue) ? null : (rest ? readStateAtRest : readQueueState)(client, queue);
+        early?.catch(() => undefined);
+        const few = early !== null && rest ? fewQueued(client, queue, PASS_DISPATCHES + 1) : null;
+        few?.catch(() => undefined);
+        if ((await begun).rows[0]?.ours !== true) {
+          behind.add(queue);
+          return null;
+        }
+        behind.delete(queue);
+        const waiting = await few;
+        const all = waiting !== null && waiting.length <= PASS_DISPATCHES ? waiting : null;
+        // What was read early is of no use where more waits than was thought: without `waiting` it does not say at which priorities.
+        const useful = waiting === null || all !== null ? early : null;
+        const state = await stateWith(all, useful ?? readQueueState(client, queue));
+        if (state.queuePaused || state.slots === 0 || state.waiting.length === 0) return NOTHING;
+        const readable = Object.fromEntries(
+          Object.entries(state.jobs).filter(([job]) => !state.pausedJobs.includes(job)),
+        );
+        const budget = limits === null ? unlimited(readable, state) : await readBudget(client, limits, readable, state);
+        const { dispatches: taken, lifts, more, cut, cursor } = await take(client, queue, state, budget, all);
+        const dispatches = taken.flatMap((runs): NewDispatch[] => {
+          const [first] = runs;
+          if (first === undefined) return [];
+          return [
+            {
+              id: newId(),
+              runs: runs.map((run) => run.id),
+              job: first.job,
+              tenantIds: [...new Set(runs.map((run) => run.tenantId))],
+              timeoutMs: first.timeoutMs,
+              priority: first.priority,
+            },
+          ];
+        });
+        if (dispatches.length > 0) beforeCommit(handOut(client, queue, dispatches, cursor));
+        await budget.record(client);
+        return { dispatches, lifts, more, again: cut || (budget.refused && dispatches.length > 0) };
+      },
+      { first },
+    );
   }
 
   return async function pass(queue) {
@@ -292,11 +293,6 @@ function everyOne(all: readonly Candidate[] | null, priority: number, turn: Turn
 }
 
 /** A transaction's advisory lock: a dead process frees it. */
-async function isOurTurn(client: PoolClient, queue: string): Promise<boolean> {
-  const { rows } = await client.query<{ ours: boolean }>({
-    name: 'ns-pass-lock',
-    text: `SELECT pg_try_advisory_xact_lock(${PASS_LOCK}, hashtext($1)) AS ours`,
-    values: [queue],
-  });
-  return rows[0]?.ours === true;
+function tryLock(queue: string): string {
+  return `SELECT pg_try_advisory_xact_lock(${PASS_LOCK}, hashtext(${escapeLiteral(queue)})) AS ours`;
 }

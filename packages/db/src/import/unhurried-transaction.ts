@@ -33,6 +33,6 @@ export function inUnhurriedTransaction<T>(
       );
       return work(client);
     },
-    (client) => unhurried(client, 'COMMIT'),
+    { commit: (client) => unhurried(client, 'COMMIT') },
   );
 }

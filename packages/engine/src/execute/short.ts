@@ -1,5 +1,5 @@
 import { type BeforeCommit, inTransaction, type PoolClient } from '@nightshift/db';
-import { type ClaimedRun, type ClaimedShort, claimLocked, claimShort, readDispatch } from '../claim.ts';
+import { type ClaimedRun, type ClaimedShort, claimFirst, claimLocked, claimShort, readDispatch } from '../claim.ts';
 import { jobCrypto } from '../crypto/job-crypto.ts';
 import { maskedVerdict } from '../crypto/masked-message.ts';
 import { openInput, type PersonalValues } from '../crypto/sealed-input.ts';
@@ -152,24 +152,30 @@ async function inOneTransaction(
   { startedAt, waitedMs }: { startedAt: number; waitedMs: number },
 ): Promise<ShortReport> {
   let ownMs = waitedMs;
-  const written = await inTransaction(deps.app, dispatch.tenantIds, async (client, beforeCommit) => {
-    const claimed = await (known === null ? claimShort : claimLocked)(client, dispatch.id);
-    const ours = claimed.filter((row) => row.inputVersion <= job.inputVersion);
-    if (ours.length === 0) {
-      await leave(client, dispatch, claimed);
-      return null;
-    }
-    const hand = { job, client, ...held, timeoutMs: dispatch.timeoutMs };
-    const handedAt = performance.now();
-    const attempts =
-      known === null || known instanceof TriedError
-        ? await handleBundle(deps, hand, ours, known)
-        : ours.map((run) => ({ run, outcome: known }));
-    ownMs = waitedMs + performance.now() - handedAt;
-    const durationMs = Math.round(performance.now() - startedAt);
-    const { personal } = held;
-    return writeVerdicts(deps, job, client, attempts, beforeCommit, { dispatch, claimed, personal, durationMs });
-  });
+  const written = await inTransaction(
+    deps.app,
+    dispatch.tenantIds,
+    async (client, beforeCommit, begun) => {
+      const claimed =
+        known === null ? await claimShort(client, dispatch.id, begun) : await claimLocked(client, dispatch.id);
+      const ours = claimed.filter((row) => row.inputVersion <= job.inputVersion);
+      if (ours.length === 0) {
+        await leave(client, dispatch, claimed);
+        return null;
+      }
+      const hand = { job, client, ...held, timeoutMs: dispatch.timeoutMs };
+      const handedAt = performance.now();
+      const attempts =
+        known === null || known instanceof TriedError
+          ? await handleBundle(deps, hand, ours, known)
+          : ours.map((run) => ({ run, outcome: known }));
+      ownMs = waitedMs + performance.now() - handedAt;
+      const durationMs = Math.round(performance.now() - startedAt);
+      const { personal } = held;
+      return writeVerdicts(deps, job, client, attempts, beforeCommit, { dispatch, claimed, personal, durationMs });
+    },
+    known === null ? { first: claimFirst(dispatch.id) } : {},
+  );
   if (written === null) return NOTHING;
   deps.measured(job.name, ownMs / written.length);
   return report(deps, job, dispatch, written);

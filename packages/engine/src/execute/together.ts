@@ -1,5 +1,5 @@
 import { inTransaction, type PoolClient } from '@nightshift/db';
-import { type ClaimedShort, claimShort } from '../claim.ts';
+import { type ClaimedShort, claimFirst, claimShort } from '../claim.ts';
 import { sealResults } from '../crypto/sealed-result.ts';
 import type { DefinedJob, RequestJob } from '../define-job.ts';
 import { closeDispatch } from '../in-hand.ts';
@@ -33,26 +33,31 @@ export async function executeTogether(
   let runs: readonly string[];
   let ownMs = 0;
   try {
-    runs = await inTransaction(deps.app, dispatch.tenantIds, async (client, beforeCommit) => {
-      const claimed = await claimShort(client, dispatch.id);
-      if (claimed.length === 0) {
-        await closeDispatch(client, dispatch.id);
-        return [];
-      }
-      // Those that are not there any more may have been given back: the row of the dispatch stays for whoever asks where they are.
-      if (claimed.length < dispatch.runs.length) throw new ApartError('some of its runs are not to be had');
-      const bundles: Bundle[] = [];
-      const narrow = narrowing(client);
-      const handedAt = performance.now();
-      for (const rows of byTenant(claimed)) bundles.push(await handle(deps, job, dispatch, client, rows, narrow.to));
-      ownMs = performance.now() - handedAt;
-      narrow.backTo(dispatch.tenantIds);
-      const results: Record<string, unknown> = {};
-      for (const { ends } of bundles)
-        for (const { id, result } of ends) if ((result ?? null) !== null) results[id] = result;
-      beforeCommit(endClean(client, { dispatchId: dispatch.id, job: job.name, bundles, results }, deps.worker));
-      return claimed.map(({ id }) => id);
-    });
+    runs = await inTransaction(
+      deps.app,
+      dispatch.tenantIds,
+      async (client, beforeCommit, begun) => {
+        const claimed = await claimShort(client, dispatch.id, begun);
+        if (claimed.length === 0) {
+          await closeDispatch(client, dispatch.id);
+          return [];
+        }
+        // Those that are not there any more may have been given back: the row of the dispatch stays for whoever asks where they are.
+        if (claimed.length < dispatch.runs.length) throw new ApartError('some of its runs are not to be had');
+        const bundles: Bundle[] = [];
+        const narrow = narrowing(client);
+        const handedAt = performance.now();
+        for (const rows of byTenant(claimed)) bundles.push(await handle(deps, job, dispatch, client, rows, narrow.to));
+        ownMs = performance.now() - handedAt;
+        narrow.backTo(dispatch.tenantIds);
+        const results: Record<string, unknown> = {};
+        for (const { ends } of bundles)
+          for (const { id, result } of ends) if ((result ?? null) !== null) results[id] = result;
+        beforeCommit(endClean(client, { dispatchId: dispatch.id, job: job.name, bundles, results }, deps.worker));
+        return claimed.map(({ id }) => id);
+      },
+      { first: claimFirst(dispatch.id) },
+    );
   } catch (error) {
     // What a handler did or a connection did is told when the bundle is executed by itself; anything else would show nowhere.
     const expected = error instanceof ApartError || error instanceof TriedError || isPassing(error);
