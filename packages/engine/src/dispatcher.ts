@@ -12,7 +12,7 @@ import type { Tenants } from './tenants.ts';
 
 /** The net below every wake-up that was lost: queues with runs to hand out are looked for so often, ms. */
 const LOOK_EVERY_MS = 500;
-/** A queue in which nothing waits is passed over when it is woken; that alone is no reason to ask Postgres about each of them. */
+/** A queue sleeps until it is woken, or looked for because runs wait in it: a pass that finds nothing costs as much as one question about all queues. */
 const AT_REST_MS = 60_000;
 /** Another process is making the pass: what it may have missed is looked for after this, ms. */
 const AFTER_OTHER_MS = 100;
