@@ -38,7 +38,7 @@ export function createMirror(deps: {
   return createLoop('mirror', deps.log, async () => {
     if (!deps.broker.isReady()) return EVERY_MS;
     const { rows } = await deps.ops.query<{ busy: boolean }>(
-      `SELECT EXISTS (SELECT 1 FROM ops.open_runs WHERE state = 'scheduled') AS busy`,
+      `SELECT (SELECT true FROM ops.open_runs WHERE state = 'scheduled' ORDER BY due_at LIMIT 1) IS NOT NULL AS busy`,
     );
     for (const { name } of deps.catalogue.queues) await mirrorRetries(deps, name, rows[0]?.busy === true);
     if (deps.schedules && round++ % SCHEDULES_EVERY === 0) await mirrorSchedules(deps);
