@@ -41,11 +41,11 @@ export interface Session {
   meter(): () => Metered;
 }
 
-/** Opens a session, warms it up with `work` (null: not), `warmUps` workers' shares of it (default one each), and takes everything away afterwards. */
+/** Opens a session, warms its workers up with `work` (null: not) and stops them, and takes everything away afterwards. */
 export async function withSession<T>(
   bench: Bench,
   system: SystemName,
-  options: { consumers: number; warmUp: Work | null; warmUps?: number },
+  options: { consumers: number; warmUp: Work | null },
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
   const store = bench.platform.store(system);
@@ -57,12 +57,7 @@ export async function withSession<T>(
     for (let i = 0; i < options.consumers; i++) consumers.push(await startConsumer(role));
     const session = createSession(bench, system, { store, producer, consumers });
     if (options.warmUp !== null && consumers.length > 0) {
-      await warmUp(
-        session,
-        warmUpCount(system, bench.sizes, options.warmUps ?? options.consumers),
-        bench.sizes.update,
-        options.warmUp,
-      );
+      await warmUp(session, warmUpCount(system, bench.sizes, consumers.length), options.warmUp);
     }
     return await work(session);
   } finally {
@@ -72,8 +67,8 @@ export async function withSession<T>(
   }
 }
 
-async function warmUp(session: Session, count: number, from: number, work: Work): Promise<void> {
-  await session.fill({ work, from, count });
+async function warmUp(session: Session, count: number, work: Work): Promise<void> {
+  await session.fill({ work, count });
   await session.start(work);
   await session.untilHandled(count);
   await session.untilEmpty();

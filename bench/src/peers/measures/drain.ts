@@ -1,53 +1,66 @@
-import type { Work } from '../payload.ts';
+import { monotonicMs, type Work } from '../payload.ts';
 import { cpuFigures, type Measured } from '../sample.ts';
-import { type Bench, type Session, TENANTS, warmUpCount, withSession } from '../session.ts';
+import { type Bench, type Session, warmUpCount, withSession } from '../session.ts';
 import type { SystemName } from '../system.ts';
 
 interface DrainOptions {
   readonly work: Work;
   readonly count: number;
   readonly consumers: number;
-  /** Workers' shares of warm-up; default one each. */
+  /** Workers' shares of warm-up, which wait before what is measured; default one each. */
   readonly warmUps?: number;
-  readonly tenants?: number;
-  /** Done with the backlog in place, right before the workers start; what it answers is done when they are through. */
+  /** Done before there is a backlog; what it answers is done when the workers are through. */
   readonly meanwhile?: () => Promise<() => Promise<void>>;
 }
 
-/** A backlog, then workers: from the first job begun to nothing left. */
+/**
+ * A backlog, then workers: from when they are through with as many as warm them up to nothing left. They are not stopped in between:
+ * a worker that has just started has new connections, whose first statements cost Postgres many times what the later ones do.
+ */
 async function drain(bench: Bench, system: SystemName, options: DrainOptions): Promise<Measured> {
-  const { work, count, consumers } = options;
-  const { warmUps = consumers } = options;
-  return withSession(bench, system, { consumers, warmUp: work, warmUps }, async (session) => {
+  const { work, count, consumers, warmUps = consumers } = options;
+  const ahead = warmUpCount(system, bench.sizes, warmUps);
+  return withSession(bench, system, { consumers, warmUp: null }, async (session) => {
     const after = (await options.meanwhile?.()) ?? (async () => undefined);
     try {
-      await session.fill({ work, count, tenants: options.tenants ?? TENANTS });
+      await session.fill({ work, from: bench.sizes.update, count: ahead });
+      await session.fill({ work, count });
       await session.store.settle();
-      return await drainFilled(bench, session, options);
+      const measured = await drainFilled(session, { work, ahead, count });
+      if (work !== 'noop') await checkRows(bench, system, ahead + count);
+      return measured;
     } finally {
       await after();
     }
   });
 }
 
-async function drainFilled(bench: Bench, session: Session, { work, count }: DrainOptions): Promise<Measured> {
-  const meter = session.meter();
+async function drainFilled(
+  session: Session,
+  { work, ahead, count }: { work: Work; ahead: number; count: number },
+): Promise<Measured> {
   await session.start(work);
-  await session.untilHandled(count);
+  await session.untilHandled(ahead);
+  const from = { at: monotonicMs(), handled: session.handled() };
+  const meter = session.meter();
+  await session.untilHandled(ahead + count);
   const emptyAt = await session.untilEmpty();
   const metered = meter();
-  const seconds = (emptyAt - session.firstAt()) / 1_000;
-  const again = session.handled() - count;
-  if (again > 0) throw new Error(`${session.system}: ${again} jobs ran twice`);
-  if (work !== 'noop') await checkRows(bench, session.system, count);
-  return { figures: { rate: count / seconds, ...cpuFigures(metered, count) }, otherLoad: metered.otherLoad };
+  checkOnce(session, ahead + count);
+  const jobs = ahead + count - from.handled;
+  const rate = jobs / ((emptyAt - from.at) / 1_000);
+  return { figures: { rate, ...cpuFigures(metered, jobs) }, otherLoad: metered.otherLoad };
 }
 
-/** Every job changed its row once, those of the warm-up too. */
-async function checkRows(bench: Bench, system: SystemName, count: number): Promise<void> {
+function checkOnce(session: Session, count: number): void {
+  const again = session.handled() - count;
+  if (again > 0) throw new Error(`${session.system}: ${again} jobs ran twice`);
+}
+
+/** Every job changed its row once. */
+async function checkRows(bench: Bench, system: SystemName, expected: number): Promise<void> {
   const admin = system === 'nightshift' ? bench.platform.nightshiftAdmin : bench.platform.peersAdmin;
   const { rows } = await admin.query<{ n: number }>('SELECT sum(n)::integer AS n FROM bench.rows');
-  const expected = count + warmUpCount(system, bench.sizes, 1);
   if (rows[0]?.n !== expected) throw new Error(`${system}: ${rows[0]?.n} changes of rows, expected ${expected}`);
 }
 
@@ -69,7 +82,6 @@ export function drainNoopOfFour(bench: Bench, system: SystemName): Promise<Measu
   return drain(bench, system, { ...ofFour(bench, system), consumers: 1 });
 }
 
-/** Each of four workers as many as the one has alone: what a start costs is four times as much. */
 function ofFour(bench: Bench, system: SystemName) {
   return { work: 'noop', count: scaled(system, bench.sizes.drain * 4), warmUps: 4 } as const;
 }
@@ -80,10 +92,25 @@ export function drainUpdate(bench: Bench, system: SystemName): Promise<Measured>
   return drain(bench, system, { work, count: scaled(system, bench.sizes.update * share), consumers: 1 });
 }
 
-/** Many tenants with few runs each: nothing to bundle much of. */
+/**
+ * Many tenants with few runs each: nothing to bundle much of. From the first begun by a worker that has just started: with more
+ * before these, each tenant would have more than a few.
+ */
 export function drainManyTenants(bench: Bench, system: SystemName): Promise<Measured> {
   const { manyTenants, runsEach } = bench.sizes;
-  return drain(bench, system, { work: 'noop', count: manyTenants * runsEach, consumers: 1, tenants: manyTenants });
+  const count = manyTenants * runsEach;
+  return withSession(bench, system, { consumers: 1, warmUp: 'noop' }, async (session) => {
+    await session.fill({ work: 'noop', count, tenants: manyTenants });
+    await session.store.settle();
+    const meter = session.meter();
+    await session.start('noop');
+    await session.untilHandled(count);
+    const emptyAt = await session.untilEmpty();
+    const metered = meter();
+    checkOnce(session, count);
+    const rate = count / ((emptyAt - session.firstAt()) / 1_000);
+    return { figures: { rate, ...cpuFigures(metered, count) }, otherLoad: metered.otherLoad };
+  });
 }
 
 /** As a long report or a backup does: rows that die meanwhile cannot be taken away. */
