@@ -1,4 +1,4 @@
-export { type Accepted, type AcceptRequest, storeErrors } from './accept.ts';
+export type { Accepted, AcceptRequest } from './accept.ts';
 export type { Alerts } from './alerts/answer-alert.ts';
 export type { AlertCondition } from './alerts/raise-alert.ts';
 export type { AuditEvent, Refusal } from './audit/append.ts';
@@ -23,3 +23,4 @@ export {
 } from './schedule/schedule-input.ts';
 export type { Schedules } from './schedule/schedules.ts';
 export type { Cause, Started, StartedRun } from './start.ts';
+export { storeErrors } from './store-errors.ts';

@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { inTransaction } from '@nightshift/db';
 import pg from 'pg';
+import { pino } from 'pino';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import type { AcceptRequest } from './accept.ts';
@@ -180,6 +181,43 @@ describe('an idempotency key', () => {
     expect(answers.filter((answer) => !answer.joined)).toHaveLength(1);
     expect(await openRuns()).toHaveLength(1);
     expect((await accept({ idempotency: key('k') })).id).toBe(answers[0]?.id);
+  });
+
+  it('makes one run of each of many that two processes ask for in another order', async () => {
+    const { admin, databaseUrl, redisUrl, namespace } = engine.store;
+    const { catalogue } = engine.producer;
+    const second = createProducer({ databaseUrl, redisUrl, namespace, catalogue, log: pino({ level: 'silent' }) });
+    const names = Array.from({ length: 21 }, (_, i) => `${slug}-${i}`);
+    const ask = (producer: typeof second) => async (name: string) => {
+      const { id } = await producer.accept({ job: 'tiny.echo', tenant, input: {}, idempotency: key(name) }, 'test');
+      return [name, id] as const;
+    };
+    const holder = await admin.connect();
+    try {
+      // Both have taken some keys and wait for this one: taken in the order asked for, each would then wait for the other.
+      await holder.query('BEGIN');
+      await holder.query(
+        `INSERT INTO ops.idempotency_keys (principal, tenant_id, key, body_sha256, run_id) VALUES ('ada', $1, $2, sha256(''), $1)`,
+        [tenant, names[10]],
+      );
+      const answers = Promise.all([
+        Promise.all(names.map(ask(engine.producer))),
+        Promise.all(names.toReversed().map(ask(second))),
+      ]);
+      await vi.waitFor(async () => {
+        const { rowCount } = await admin.query(
+          `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+        );
+        expect(rowCount).toBe(2);
+      });
+      await holder.query('ROLLBACK');
+      const [one, other] = await answers;
+      expect(new Map(other)).toEqual(new Map(one));
+      expect(await openRuns()).toHaveLength(21);
+    } finally {
+      holder.release();
+      await second.close();
+    }
   });
 
   it('refuses another body', async () => {
@@ -411,6 +449,22 @@ describe('acceptMany', () => {
       expect(await openRuns()).toEqual([]);
       expect(await accept()).toMatchObject({ status: 'queued' });
     });
+  });
+
+  it('joins another with the same keys, whatever the order of the two', async () => {
+    const requests = Array.from({ length: 1_500 }, (_, i) => ({
+      job: 'tiny.echo',
+      tenant: slug,
+      input: {},
+      idempotency: key(`${slug}-${i}`),
+    }));
+    const [one, other] = await Promise.all([
+      engine.producer.acceptMany(requests, 'test'),
+      engine.producer.acceptMany(requests.toReversed(), 'test'),
+    ]);
+    expect(other.toReversed().map((run) => run.id)).toEqual(one.map((run) => run.id));
+    expect(one.every((run, i) => run.joined !== other.at(-1 - i)?.joined)).toBe(true);
+    expect(await openRuns()).toHaveLength(1_500);
   });
 
   it('joins by key and by open run, also among its own', async () => {

@@ -13,7 +13,7 @@ import { checkOfOneTenant, type NewRun, newRun } from './new-run.ts';
 import type { Priority } from './priority.ts';
 import { PG_WAKE_CHANNEL } from './redis-names.ts';
 import type { RunStatus } from './run-status.ts';
-import { isConnectionError, isDataError } from './store-errors.ts';
+import { isDataError, storeErrors } from './store-errors.ts';
 import type { Tenants } from './tenants.ts';
 
 export interface AcceptRequest {
@@ -95,10 +95,8 @@ export function createAccept(deps: AcceptDeps) {
 
   async function fly(batch: Waiting[]): Promise<void> {
     try {
-      const made = await insertRuns(
-        deps.ops,
-        batch.map((w) => w.run),
-      );
+      const runs = batch.map((w) => w.run);
+      const made = await storeErrors(() => insertRuns(deps.ops, runs));
       deps.wake(new Set(batch.filter((w) => made.has(w.run.id)).map((w) => w.run.queue)));
       const left: Waiting[] = [];
       for (const w of batch) {
@@ -114,7 +112,7 @@ export function createAccept(deps: AcceptDeps) {
         await Promise.all([fly(batch.slice(0, middle)), fly(batch.slice(middle))]);
         return;
       }
-      if (isConnectionError(error)) refuse([...batch, ...takeLate()], new StoreUnavailableError(error));
+      if (error instanceof StoreUnavailableError) refuse([...batch, ...takeLate()], error);
       else refuse(batch, error);
     }
   }
@@ -336,13 +334,4 @@ async function findOpen(client: PoolClient, run: NewRun): Promise<Accepted | nul
     ]);
   }
   return { id: row.id, status: row.state, joined: true, tenantId: run.tenantId };
-}
-
-/** Errors of the connection become `StoreUnavailableError`. */
-export async function storeErrors<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw isConnectionError(error) ? new StoreUnavailableError(error) : error;
-  }
 }

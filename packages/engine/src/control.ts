@@ -1,6 +1,6 @@
 import { inTransaction, isUuid, type Pool, type PoolClient } from '@nightshift/db';
 import type { FieldCrypto } from '@nightshift/db/crypto';
-import { type Accepted, insertOrJoin, storeErrors } from './accept.ts';
+import { type Accepted, insertOrJoin } from './accept.ts';
 import type { Catalogue } from './catalogue.ts';
 import { openForRetry, sealRun } from './crypto/sealed-input.ts';
 import { type DefinedJob, jobForInput, type RunOptions } from './define-job.ts';
@@ -12,6 +12,7 @@ import { priorityName } from './priority.ts';
 import { endRuns } from './record.ts';
 import { isEnded, type RunStatus } from './run-status.ts';
 import { endParent } from './shard.ts';
+import { storeErrors } from './store-errors.ts';
 
 export interface ControlDeps {
   readonly ops: Pool;
@@ -98,9 +99,9 @@ export function createControl(deps: ControlDeps) {
      */
     async cancel(id: string, actor: string, tenantId: string | null): Promise<RunStatus> {
       if (!isUuid(id)) throw new UnknownRunError(id);
-      const inHand: string[] = [];
-      const status = await storeErrors(() =>
-        inTransaction(deps.ops, [], async (client) => {
+      const { status, inHand } = await storeErrors(() =>
+        inTransaction(deps.ops, [], async (client): Promise<{ status: RunStatus; inHand: string[] }> => {
+          const inHand: string[] = [];
           const family = await client.query<{ id: string }>('SELECT id FROM ops.open_runs WHERE parent_id = $1', [id]);
           await untilExecuted(client, [id, ...family.rows.map((shard) => shard.id)]);
           // Shards are locked before their parent, as their own ends do: the other way round the two would deadlock.
@@ -109,9 +110,10 @@ export function createControl(deps: ControlDeps) {
             [id, tenantId],
           );
           for (const shard of shards.rows) await cancelLocked(client, shard.id, actor, tenantId, inHand);
-          if (shards.rows.length === 0) return cancelLocked(client, id, actor, tenantId, inHand);
+          if (shards.rows.length === 0)
+            return { status: await cancelLocked(client, id, actor, tenantId, inHand), inHand };
           await requestLocked(client, id, actor);
-          return (await endParent(client, deps.catalogue, id)) ?? 'blocked';
+          return { status: (await endParent(client, deps.catalogue, id)) ?? 'blocked', inHand };
         }),
       );
       if (isEnded(status)) deps.announce([[id, status]]);

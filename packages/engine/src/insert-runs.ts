@@ -8,6 +8,7 @@ const COLUMNS = `id, tenant_id, job, input_version, queue, priority, state, due_
 
 // The audit row bears the run's `accepted_at`: by it and the tenant it is found, in no index by run.
 // A run whose idempotency key is taken, or whose tenant has an open run of the same unique key, is left out: the caller looks up which.
+// In one order everywhere: of two statements that name the same keys one waits for the other, and never both.
 const INSERT = `
 WITH given AS (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::smallint[], $5::text[], $6::smallint[], $7::text[], $8::timestamptz[],
@@ -16,14 +17,14 @@ WITH given AS (
     AS g(${COLUMNS}, principal, key, body_sha256)
 ), keys AS (
   INSERT INTO ops.idempotency_keys (principal, tenant_id, key, body_sha256, run_id)
-  SELECT principal, tenant_id, key, body_sha256, id FROM given WHERE key IS NOT NULL
+  SELECT principal, tenant_id, key, body_sha256, id FROM given WHERE key IS NOT NULL ORDER BY tenant_id, key COLLATE "C", id
   ON CONFLICT DO NOTHING RETURNING run_id
 ), made AS (
   INSERT INTO ops.open_runs (${COLUMNS}, accepted_at)
   SELECT id, tenant_id, job, input_version, queue, priority,
     CASE WHEN state = 'queued' AND due_at > clock_timestamp() THEN 'scheduled' ELSE state END, coalesce(due_at, statement_timestamp()), unique_key, trigger_id, retry_of,
     replay_of, after_job, blocked_until, tick_date, actor, options, input, statement_timestamp()
-  FROM given WHERE key IS NULL OR id IN (SELECT run_id FROM keys)
+  FROM given WHERE key IS NULL OR id IN (SELECT run_id FROM keys) ORDER BY tenant_id, unique_key COLLATE "C", id
   ON CONFLICT (tenant_id, unique_key) WHERE unique_key IS NOT NULL DO NOTHING
   RETURNING id, tenant_id, actor, job, state, accepted_at
 ), audited AS (

@@ -1,6 +1,5 @@
 import { inTransaction, isUuid, type Pool, type PoolClient } from '@nightshift/db';
 import type { FieldCrypto } from '@nightshift/db/crypto';
-import { storeErrors } from './accept.ts';
 import type { Catalogue } from './catalogue.ts';
 import { openForRetry, sealRuns } from './crypto/sealed-input.ts';
 import type { RunOptions } from './define-job.ts';
@@ -11,6 +10,7 @@ import { type NewRun, newRun } from './new-run.ts';
 import { INPUT_DROPPED, inputKept, inputOf, payloadOf } from './payload-of.ts';
 import { priorityName } from './priority.ts';
 import { uuid7Floor } from './query/runs.ts';
+import { storeErrors } from './store-errors.ts';
 
 /** How runs can have ended that may be retried together. */
 export const RETRYABLE = ['failed', 'cancelled', 'completed_with_item_errors'] as const;

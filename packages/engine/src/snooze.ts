@@ -1,7 +1,7 @@
 import { inTransaction, isUuid, type Pool } from '@nightshift/db';
-import { storeErrors } from './accept.ts';
 import { InvalidInputError, MAX_SNOOZE_MS, RunStateError, UnknownRunError } from './errors.ts';
 import { takeOut, untilExecuted } from './in-hand.ts';
+import { storeErrors } from './store-errors.ts';
 
 /** Until when a run is put off: an instant, or so many ms from now by the database's clock. */
 export type SnoozeTime = { readonly until: Date } | { readonly forMs: number };

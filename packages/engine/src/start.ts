@@ -1,6 +1,5 @@
 import { inTransaction, type Pool, type PoolClient } from '@nightshift/db';
 import type { FieldCrypto } from '@nightshift/db/crypto';
-import { storeErrors } from './accept.ts';
 import type { Catalogue } from './catalogue.ts';
 import { sealRuns } from './crypto/sealed-input.ts';
 import type { DefinedJob, RunOptions, TenantRef } from './define-job.ts';
@@ -11,6 +10,7 @@ import type { JobSettings } from './job-settings.ts';
 import { checkOfOneTenant, type NewRun, newRun } from './new-run.ts';
 import type { Priority } from './priority.ts';
 import { localDate } from './schedule/cron.ts';
+import { storeErrors } from './store-errors.ts';
 import { PLATFORM_TENANT, type Tenants } from './tenants.ts';
 
 /** Why several runs are to start at once. */

@@ -1,3 +1,6 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { StoreUnavailableError } from './errors.ts';
+
 /** SQLSTATE of an error from Postgres, or null. */
 export function sqlState(error: unknown): string | null {
   const code = (error as { code?: unknown } | null)?.code;
@@ -40,6 +43,39 @@ export function isPassing(error: unknown): boolean {
     if (state !== null && /^(08|40|53|55P03|57)/.test(state)) return true;
   }
   return isConnectionError(error);
+}
+
+/** True when Postgres undid the transaction for another one's sake: a deadlock, or what happened at the same time. */
+function isUndone(error: unknown): boolean {
+  return /^40(001|P01)$/.test(sqlState(error) ?? '');
+}
+
+/** Tries of what deadlocks, and the longest wait before the second, ms; it grows. The one that was not undone is through by then. */
+const TRIES = 5;
+const WAIT_MS = 20;
+
+/** Does `work`, one statement or transaction, again when it lost a deadlock: nothing of it is left. Errors: the last one. */
+async function pastDeadlocks<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isUndone(error) || tries === TRIES) throw error;
+      await wait(Math.random() * WAIT_MS * tries);
+    }
+  }
+}
+
+/**
+ * What somebody waits for: reads, then one transaction, which is done again when it lost a deadlock. Errors: of the connection as
+ * `StoreUnavailableError`, and so a deadlock that does not end; others as they are.
+ */
+export async function storeErrors<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await pastDeadlocks(work);
+  } catch (error) {
+    throw isConnectionError(error) || isUndone(error) ? new StoreUnavailableError(error) : error;
+  }
 }
 
 /** True when somebody else held a lock for too long (`lock_timeout`). */

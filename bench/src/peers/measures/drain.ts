@@ -15,7 +15,7 @@ interface DrainOptions {
 
 /**
  * A backlog, then workers: from when they are through with as many as warm them up to nothing left. They are not stopped in between:
- * a worker that has just started has new connections, whose first statements cost Postgres many times what the later ones do.
+ * a worker that has just started has new connections, which plan their statements and map Postgres' memory anew.
  */
 async function drain(bench: Bench, system: SystemName, options: DrainOptions): Promise<Measured> {
   const { work, count, consumers, warmUps = consumers } = options;

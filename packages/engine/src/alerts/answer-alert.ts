@@ -1,6 +1,6 @@
 import { inTransaction, isUuid, type Pool, type PoolClient } from '@nightshift/db';
-import { storeErrors } from '../accept.ts';
 import { AlertStateError, UnknownAlertError } from '../errors.ts';
+import { storeErrors } from '../store-errors.ts';
 import { type AlertCondition, raiseAlert } from './raise-alert.ts';
 
 /** What people, and the API itself, do with alerts. `tenantId`: that tenant's alerts alone; null: everybody's. */

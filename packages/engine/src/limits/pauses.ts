@@ -1,10 +1,10 @@
 import { inTransaction, isUuid, type Pool, type PoolClient } from '@nightshift/db';
-import { storeErrors } from '../accept.ts';
 import type { Catalogue } from '../catalogue.ts';
 import { nearest } from '../check-declaration.ts';
 import { queuesOfJob } from '../define-job.ts';
 import { UnknownQueueError, UnknownTenantError } from '../errors.ts';
 import { giveBack } from '../give-back.ts';
+import { storeErrors } from '../store-errors.ts';
 import { PASS_LOCK } from './pass-lock.ts';
 
 /** What can be paused. */

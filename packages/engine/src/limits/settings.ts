@@ -1,7 +1,7 @@
 import { inTransaction, isUuid, type Pool } from '@nightshift/db';
-import { storeErrors } from '../accept.ts';
 import type { Catalogue } from '../catalogue.ts';
 import { UnknownTenantError } from '../errors.ts';
+import { storeErrors } from '../store-errors.ts';
 
 /** A change: null takes a field away, what is not named stays. */
 export type Patch = Readonly<Record<string, unknown>>;

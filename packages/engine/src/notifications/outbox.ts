@@ -1,5 +1,5 @@
 import { inTransaction, isUuid, type Pool } from '@nightshift/db';
-import { storeErrors } from '../accept.ts';
+import { storeErrors } from '../store-errors.ts';
 import type { SendOutcome } from './channel.ts';
 import { channelAlerts } from './channel-alerts.ts';
 import { NotificationStateError, UnknownNotificationError } from './notification-errors.ts';

@@ -1,8 +1,8 @@
 import { inTransaction, isUuid, type Pool } from '@nightshift/db';
 import { z } from 'zod';
-import { storeErrors } from '../accept.ts';
 import { InvalidInputError, UnknownTenantError } from '../errors.ts';
 import { fieldProblems } from '../new-run.ts';
+import { storeErrors } from '../store-errors.ts';
 import { CHANNELS, type ChannelName } from './notify.ts';
 
 const clockTime = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'expected a time like 22:00');

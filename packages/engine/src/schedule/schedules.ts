@@ -1,8 +1,8 @@
 import { inTransaction, type Pool, type PoolClient } from '@nightshift/db';
-import { storeErrors } from '../accept.ts';
 import { jobForInput, queuesOfJob, type TenantRef } from '../define-job.ts';
 import { newId } from '../id.ts';
 import { priorityNumber } from '../priority.ts';
+import { storeErrors } from '../store-errors.ts';
 import type { Tenants } from '../tenants.ts';
 import { type BackFill, type BackFillRequest, backFill } from './back-fill.ts';
 import { nextInstant } from './cron.ts';
