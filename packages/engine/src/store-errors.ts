@@ -50,31 +50,23 @@ function isUndone(error: unknown): boolean {
   return /^40(001|P01)$/.test(sqlState(error) ?? '');
 }
 
-/** Tries of what deadlocks, and the longest wait before the second, ms; it grows. The one that was not undone is through by then. */
+/** Tries of what deadlocks, and the longest wait before the second, ms; it grows. The other one of the two goes on meanwhile. */
 const TRIES = 5;
 const WAIT_MS = 20;
-
-/** Does `work`, one statement or transaction, again when it lost a deadlock: nothing of it is left. Errors: the last one. */
-async function pastDeadlocks<T>(work: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await work();
-    } catch (error) {
-      if (!isUndone(error) || tries === TRIES) throw error;
-      await wait(Math.random() * WAIT_MS * tries);
-    }
-  }
-}
 
 /**
  * What somebody waits for: reads, then one transaction, which is done again when it lost a deadlock. Errors: of the connection as
  * `StoreUnavailableError`, and so a deadlock that does not end; others as they are.
  */
 export async function storeErrors<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await pastDeadlocks(work);
-  } catch (error) {
-    throw isConnectionError(error) || isUndone(error) ? new StoreUnavailableError(error) : error;
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isUndone(error) || tries === TRIES)
+        throw isConnectionError(error) || isUndone(error) ? new StoreUnavailableError(error) : error;
+      await wait(Math.random() * WAIT_MS * tries);
+    }
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Metered } from '../cpu.ts';
 import { monotonicMs, type Work } from '../payload.ts';
 import { cpuFigures, type Measured } from '../sample.ts';
 import { type Bench, type Session, warmUpCount, withSession } from '../session.ts';
@@ -26,7 +27,15 @@ async function drain(bench: Bench, system: SystemName, options: DrainOptions): P
       await session.fill({ work, from: bench.sizes.update, count: ahead });
       await session.fill({ work, count });
       await session.store.settle();
-      const measured = await drainFilled(session, { work, ahead, count });
+      await session.start(work);
+      await session.untilHandled(ahead);
+      const [at, before] = [monotonicMs(), session.handled()];
+      const measured = await untilDrained(session, {
+        all: ahead + count,
+        before,
+        since: () => at,
+        meter: session.meter(),
+      });
       if (work !== 'noop') await checkRows(bench, system, ahead + count);
       return measured;
     } finally {
@@ -35,26 +44,18 @@ async function drain(bench: Bench, system: SystemName, options: DrainOptions): P
   });
 }
 
-async function drainFilled(
+/** To nothing left. Of `all` jobs so many were begun `before` what is measured; `since`: when that began, asked when all is done. */
+async function untilDrained(
   session: Session,
-  { work, ahead, count }: { work: Work; ahead: number; count: number },
+  { all, before, since, meter }: { all: number; before: number; since: () => number; meter: () => Metered },
 ): Promise<Measured> {
-  await session.start(work);
-  await session.untilHandled(ahead);
-  const from = { at: monotonicMs(), handled: session.handled() };
-  const meter = session.meter();
-  await session.untilHandled(ahead + count);
+  await session.untilHandled(all);
   const emptyAt = await session.untilEmpty();
   const metered = meter();
-  checkOnce(session, ahead + count);
-  const jobs = ahead + count - from.handled;
-  const rate = jobs / ((emptyAt - from.at) / 1_000);
-  return { figures: { rate, ...cpuFigures(metered, jobs) }, otherLoad: metered.otherLoad };
-}
-
-function checkOnce(session: Session, count: number): void {
-  const again = session.handled() - count;
+  const again = session.handled() - all;
   if (again > 0) throw new Error(`${session.system}: ${again} jobs ran twice`);
+  const rate = (all - before) / ((emptyAt - since()) / 1_000);
+  return { figures: { rate, ...cpuFigures(metered, all - before) }, otherLoad: metered.otherLoad };
 }
 
 /** Every job changed its row once. */
@@ -104,12 +105,7 @@ export function drainManyTenants(bench: Bench, system: SystemName): Promise<Meas
     await session.store.settle();
     const meter = session.meter();
     await session.start('noop');
-    await session.untilHandled(count);
-    const emptyAt = await session.untilEmpty();
-    const metered = meter();
-    checkOnce(session, count);
-    const rate = count / ((emptyAt - session.firstAt()) / 1_000);
-    return { figures: { rate, ...cpuFigures(metered, count) }, otherLoad: metered.otherLoad };
+    return untilDrained(session, { all: count, before: 0, since: session.firstAt, meter });
   });
 }
 
