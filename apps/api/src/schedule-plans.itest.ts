@@ -1,8 +1,25 @@
+import { type DefinedJob, defineJob } from '@nightshift/engine';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { z } from 'zod';
 import { backFillSchema, previewSchema, scheduleSchema } from './routes/schemas.ts';
 import { type TestApi, testApi } from './testing/test-api.ts';
+import { tinyJobs } from './testing/tiny-jobs.ts';
 
 const JOB = 'gym.commitment-scores';
+/** A request has no dry run. */
+const nudge = defineJob({
+  kind: 'request',
+  name: 'gym.nudge',
+  title: 'Nudge',
+  description: 'Does nothing.',
+  scope: 'tenant',
+  priority: 'LOW',
+  schedule: { cron: '0 3 * * *', zone: 'UTC' },
+  typicalMs: 1_000,
+  maxMs: 10_000,
+  input: z.strictObject({}),
+  handle: async (_ctx, runs) => runs.map(() => ({ ok: {} })),
+}) as unknown as DefinedJob;
 const admin = { role: 'admin', sub: 'ada' };
 
 let api: TestApi;
@@ -10,7 +27,7 @@ let harbour: string;
 let iron: string;
 let id: string;
 beforeAll(async () => {
-  api = await testApi();
+  api = await testApi({ jobs: [...tinyJobs, nudge] });
   iron = await api.store.addTenant('gym', 'iron-works');
   harbour = await api.store.addTenant('gym', 'harbour-fit', 'America/New_York');
   await api.producer.syncSchedules();
@@ -47,6 +64,8 @@ test.each([
   ['count=0', 400],
   ['count=1001', 400],
   ['from=yesterday', 400],
+  ['from=9999-12-31T12:00:00Z', 422],
+  ['from=0001-01-01T00:00:00Z', 422],
 ])('a preview with ?%s is %d', async (query, status) => {
   expect((await api.call('GET', `/v1/schedules/${id}/preview?${query}`)).status).toBe(status);
 });
@@ -86,6 +105,7 @@ test.each([
   ['the future', { from: '2026-05-02T00:00:00Z', to: '2999-05-04T00:00:00Z' }, '/to'],
   ['a range backwards', { from: '2026-05-02T00:00:00Z', to: '2026-05-01T00:00:00Z' }, '/to'],
   ['no range', {}, '/from'],
+  ['antiquity', { from: '0001-01-01T00:00:00Z', to: '0002-01-01T00:00:00Z' }, '/from'],
   ['too many instants', { from: '2026-01-02T00:00:00Z', to: '2026-05-04T00:00:00Z', maxTicks: 5 }, '/to'],
 ])('a back-fill of %s is 422', async (_name, json, pointer) => {
   const reply = await api.call('POST', `/v1/schedules/${id}/back-fill`, { json });
@@ -147,6 +167,27 @@ test.each([
 ])('an own schedule with %s is 422', async (_name, json, pointer) => {
   const reply = await api.call('POST', '/v1/schedules', { as: admin, json });
   expect([reply.status, reply.body.errors[0].pointer]).toEqual([422, pointer]);
+});
+
+test('options that the job refuses are 422, for a general schedule and for an own one', async () => {
+  const json = { options: { dryRun: true } };
+  const general = (await api.call('GET', '/v1/schedules?job=gym.nudge')).body.items[0].id;
+  const own = { job: 'gym.nudge', cron: '0 1 * * *', tenant: 'iron-works' };
+  for (const reply of [
+    await api.call('PATCH', `/v1/schedules/${general}`, { as: admin, json }),
+    await api.call('POST', '/v1/schedules', { as: admin, json: { ...own, ...json } }),
+  ])
+    expect([reply.status, reply.body.errors[0].pointer]).toEqual([422, '/options/dryRun']);
+});
+
+test('an own schedule that is given the times of another is 422', async () => {
+  const make = async (cron: string): Promise<string> =>
+    (await api.call('POST', '/v1/schedules', { as: admin, json: { job: JOB, cron, tenant: 'iron-works' } })).body.id;
+  const [one, other] = [await make('1 1 * * *'), await make('2 1 * * *')];
+  const reply = await api.call('PATCH', `/v1/schedules/${other}`, { as: admin, json: { cron: '1 1 * * *' } });
+  expect([reply.status, reply.body.errors[0].pointer]).toEqual([422, '/cron']);
+  for (const id of [one, other])
+    expect((await api.call('DELETE', `/v1/schedules/${id}`, { as: admin })).status).toBe(204);
 });
 
 test('nobody makes one for another tenant, and a general one is not deleted', async () => {

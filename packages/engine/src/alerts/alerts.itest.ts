@@ -230,3 +230,41 @@ test('a missed tick resolves itself with the next that fires, a failed request w
   await look();
   expect((await alerts()).map((one) => one.state)).toEqual(['resolved', 'resolved']);
 });
+
+test('a schedule that could not be fired resolves itself with the next tick of its own, or once it is switched off', async () => {
+  const { admin } = engine.store;
+  const [failing, off, other] = [newId(), newId(), newId()];
+  for (const id of [failing, off]) {
+    await admin.query(
+      `INSERT INTO ops.schedules (id, job, cron, zone, tenant_selector) VALUES ($1, 'tiny.flaky', '0 2 * * *', 'UTC', jsonb_build_object('only', $2::text[]))`,
+      [id, [id]],
+    );
+    await raiseAlert(admin, { key: `schedule-failing:${id}`, severity: 'CRITICAL', message: 'no' });
+  }
+  const record = (schedule: string) =>
+    admin.query(
+      `INSERT INTO ops.ticks (schedule_id, job, due_at, state, schedule_version, lateness_ms)
+       VALUES ($1, 'tiny.flaky', clock_timestamp() - interval '1 day', 'skipped', 1, 0)`,
+      [schedule],
+    );
+  await record(other);
+  for (const id of [failing, off])
+    expect(await looked(`key = 'schedule-failing:${id}'`)).toMatchObject({ state: 'open' });
+  await record(failing);
+  await admin.query('UPDATE ops.schedules SET enabled = false WHERE id = $1', [off]);
+  for (const id of [failing, off])
+    expect(await looked(`key = 'schedule-failing:${id}'`)).toMatchObject({
+      state: 'resolved',
+      resolved_by: 'platform',
+    });
+  await admin.query('DELETE FROM ops.schedules WHERE id = ANY ($1)', [[failing, off]]);
+});
+
+test('a time zone that is none resolves itself once no tenant of the system has it', async () => {
+  const lost = await engine.store.addTenant('tiny', 'lost', 'Mars/Base');
+  await engine.store.addTenant('other', 'lost', 'Mars/Base');
+  await raiseAlert(engine.store.admin, { key: 'tenant-zone:tiny:Mars/Base', severity: 'CRITICAL', message: 'none' });
+  expect(await looked(`key LIKE 'tenant-zone:%'`)).toMatchObject({ state: 'open' });
+  await engine.store.admin.query(`UPDATE ops.tenants SET zone = 'UTC' WHERE id = $1`, [lost]);
+  expect(await looked(`key LIKE 'tenant-zone:%'`)).toMatchObject({ state: 'resolved', resolved_by: 'platform' });
+});

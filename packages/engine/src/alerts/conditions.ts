@@ -73,6 +73,9 @@ const GONE: Readonly<Record<string, string>> = {
   coverage: laterRun(' AND r.processed >= r.expected'),
   'stale-inputs': laterRun(' AND NOT r.stale_inputs AND r.tick_date IS NOT NULL'),
   'tick-missed': `EXISTS (SELECT 1 FROM ops.ticks t WHERE t.schedule_id = split_part(a.key, ':', 2)::uuid AND t.state = 'fired' AND t.due_at > a.last_seen_at)`,
+  'schedule-failing': `EXISTS (SELECT 1 FROM ops.ticks t WHERE t.schedule_id = split_part(a.key, ':', 2)::uuid AND t.recorded_at > a.last_seen_at)
+    OR NOT EXISTS (SELECT 1 FROM ops.schedules s WHERE s.id = split_part(a.key, ':', 2)::uuid AND s.enabled)`,
+  'tenant-zone': `NOT EXISTS (SELECT 1 FROM ops.tenants t WHERE t.kind = 'tenant' AND 'tenant-zone:' || t.system || ':' || t.zone = a.key)`,
   'http-500': `a.last_seen_at < clock_timestamp() - interval '${QUIET_MINUTES} minutes'`,
 };
 

@@ -7,7 +7,7 @@ import { priorityName } from '../priority.ts';
 import { localDate, nextInstant } from './cron.ts';
 import type { FireDeps } from './fire.ts';
 import { inLine, openLine } from './in-line.ts';
-import { audit, type LockedSchedule, lockSchedule } from './locked-schedule.ts';
+import { audit, type LockedSchedule, lockSchedule, stepUpTo } from './locked-schedule.ts';
 import { invalidSchedule } from './schedule-input.ts';
 import { servedTenants } from './selector.ts';
 
@@ -69,6 +69,8 @@ export async function backFill(
     const row = await lockSchedule(client, id);
     const job = deps.catalogue.get(row.job);
     const instants = instantsOf(row, request);
+    // What is due and nobody has fired yet would get a second run of the clock's.
+    if (!dryRun && row.enabled) await stepUpTo(deps, client, row, row.now);
     const served = (await servedTenants(client, deps.catalogue, [row])).get(id) ?? [];
     const tenants = served.filter((tenant) => request.tenants?.includes(tenant.id) ?? true);
     const known = await earlierRuns(client, row, instants);
@@ -125,6 +127,7 @@ const key = (dueAt: Date, tenantId: string) => `${dueAt.getTime()} ${tenantId}`;
 /** Errors: `InvalidInputError` for a range that is empty, in the future or too long. */
 function instantsOf(row: LockedSchedule, { from, to, maxTicks = 100 }: BackFillRequest): Date[] {
   const problem = (pointer: string, code: string, detail: string) => invalidSchedule([{ pointer, code, detail }]);
+  if (from.getTime() < 0) throw problem('/from', 'invalid', 'must not be before 1970');
   if (from >= to) throw problem('/to', 'invalid', "must be later than 'from'");
   if (to > row.now) throw problem('/to', 'future', 'must not be in the future: a back-fill is for what has passed');
   const most = Math.min(maxTicks, BACK_FILL_TICKS_MAX);
@@ -171,7 +174,12 @@ async function makeRuns(
   actor: string,
 ): Promise<Map<string, string>> {
   const job = deps.catalogue.get(row.job);
-  const line = await openLine(client, [{ job: row.job, misfire: 'all', overlap: 'queue' }], 'back-fill');
+  const asked = [...new Set(wanted.flatMap(({ tenants }) => tenants.map((tenant) => tenant.id)))];
+  const line = await openLine(
+    client,
+    asked.map((tenantId) => ({ job: row.job, tenantId })),
+    'back-fill',
+  );
   const made = new Map<string, string>();
   const runs: NewRun[] = [];
   for (const { dueAt, triggerId, tenants } of wanted) {

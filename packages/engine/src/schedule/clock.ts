@@ -1,8 +1,10 @@
 import { inTransaction, type Pool } from '@nightshift/db';
 import type { Logger } from 'pino';
+import { raiseAlert } from '../alerts/raise-alert.ts';
 import type { Catalogue } from '../catalogue.ts';
 import type { JobSettings } from '../job-settings.ts';
 import { createLoop, type Loop } from '../loop.ts';
+import { isPassing, scrubbed } from '../store-errors.ts';
 import { unblock } from './after.ts';
 import { fireSchedules, SCHEDULE_COLUMNS, type ScheduleRow } from './fire.ts';
 
@@ -15,6 +17,14 @@ const UNBLOCK_EVERY_MS = 1_000;
 const LONGEST_SLEEP_MS = 500;
 /** Nor shorter: what is due may be in another worker's hands just now. */
 const SHORTEST_SLEEP_MS = 5;
+
+/** A schedule that could not be fired is left alone for so long. */
+const FAILING_REST_MS = 30_000;
+
+interface Pass {
+  readonly schedules: number;
+  readonly queues: ReadonlySet<string>;
+}
 
 export interface ClockDeps {
   /** See `FireDeps`. */
@@ -42,16 +52,55 @@ export function createClock(deps: ClockDeps): Clock {
   // A schedule that nobody here fires may be long overdue: it is no reason to wake.
   const fired = deps.fireSchedules ? deps.catalogue.jobs.map((job) => job.name) : [];
 
+  /** Those that could not be fired, and when they are tried again: they hold up no other. */
+  const failing = new Map<string, number>();
+  const failingNow = () => {
+    for (const [id, until] of failing) if (until <= Date.now()) failing.delete(id);
+    return [...failing.keys()];
+  };
+
   /** One pass. Null: nothing is due. */
-  async function firePass(): Promise<{ schedules: number; queues: ReadonlySet<string> } | null> {
+  async function firePass(): Promise<Pass | null> {
     const at = await now();
+    const seen: ScheduleRow[] = [];
+    try {
+      return await fireDue(at, null, seen);
+    } catch (error) {
+      if (seen.length === 0 || isPassing(error)) throw error;
+    }
+    // One of them cannot be fired: each by itself, so that the others are.
+    const queues = new Set<string>();
+    for (const { id, job } of seen) {
+      try {
+        const alone = await fireDue(at, id, []);
+        for (const queue of alone?.queues ?? []) queues.add(queue);
+      } catch (error) {
+        if (isPassing(error)) throw error;
+        failing.set(id, Date.now() + FAILING_REST_MS);
+        const reason = scrubbed(error);
+        deps.log.error({ job, schedule: id, reason }, 'a schedule cannot be fired');
+        await raiseAlert(deps.ops, {
+          key: `schedule-failing:${id}`,
+          severity: 'CRITICAL',
+          job,
+          message: `A schedule of ${job} cannot be fired: ${reason}`,
+        });
+      }
+    }
+    return { schedules: seen.length, queues };
+  }
+
+  /** In one transaction; `seen` is filled with what was due. */
+  function fireDue(at: Date, only: string | null, seen: ScheduleRow[]): Promise<Pass | null> {
     return inTransaction(deps.ops, [], async (client) => {
       const { rows } = await client.query<ScheduleRow>({
         name: 'ns-due-schedules',
         text: `SELECT ${SCHEDULE_COLUMNS} FROM ops.schedules WHERE enabled AND next_due_at <= $1 AND job = ANY ($2)
+            AND ($4::uuid IS NULL OR id = $4) AND id <> ALL ($5::uuid[])
           ORDER BY next_due_at LIMIT $3 FOR UPDATE SKIP LOCKED`,
-        values: [at, deps.catalogue.jobs.map((job) => job.name), SCHEDULES_A_PASS],
+        values: [at, deps.catalogue.jobs.map((job) => job.name), SCHEDULES_A_PASS, only, failingNow()],
       });
+      seen.push(...rows);
       if (rows.length === 0) return null;
       return { schedules: rows.length, queues: await fireSchedules(deps, client, rows, at) };
     });
@@ -101,10 +150,10 @@ export function createClock(deps: ClockDeps): Clock {
     // Planned each time, and by an order that an index has: a plan from when hardly anything was open, or for many blocked runs where there are
     // none, would read the whole table.
     const { rows } = await deps.ops.query<{ scheduleMs: number | null; runMs: number | null; blocked: boolean }>(
-      `SELECT (extract(epoch FROM (SELECT min(next_due_at) FROM ops.schedules WHERE enabled AND job = ANY ($1)) - clock_timestamp()) * 1000)::float8 AS "scheduleMs",
+      `SELECT (extract(epoch FROM (SELECT min(next_due_at) FROM ops.schedules WHERE enabled AND job = ANY ($1) AND id <> ALL ($2::uuid[])) - clock_timestamp()) * 1000)::float8 AS "scheduleMs",
         (extract(epoch FROM (SELECT min(due_at) FROM ops.open_runs WHERE state = 'scheduled') - clock_timestamp()) * 1000)::float8 AS "runMs",
         (SELECT true FROM ops.open_runs WHERE state = 'blocked' ORDER BY tenant_id, job LIMIT 1) IS NOT NULL AS blocked`,
-      [fired],
+      [fired, failingNow()],
     );
     return rows[0] ?? { scheduleMs: null, runMs: null, blocked: false };
   }

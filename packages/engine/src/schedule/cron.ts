@@ -21,6 +21,8 @@ export interface CronInstant {
   readonly dst: DstMark | null;
 }
 
+/** A preview goes no further: a thousand leap days would be 4,000 years. */
+const LONGEST_PREVIEW_MS = 50 * 366 * 86_400_000;
 const LONGEST_REPEAT_MS = 86_400_000;
 
 /** Why a cron expression of so many fields cannot be used, or null. Six fields (seconds first) are for operators alone. */
@@ -59,12 +61,13 @@ export function nextInstant(cron: string, zone: string, after: Date, dst: DstRul
   }
 }
 
-/** The next `count` instants after `after`, and the skipped times among them, each with how a change of the clock touched it. */
+/** The next `count` instants within 50 years after `after` (at least one), and the skipped times among them, each with how a change of the clock touched it. */
 export function cronInstants(cron: string, zone: string, after: Date, count: number, dst: DstRule): CronInstant[] {
   const found: CronInstant[] = [];
   let from = firstSecondAfter(after);
   while (found.length < count) {
     const step = nextStep(cron, zone, from, dst);
+    if (found.length > 0 && step.at - after.getTime() > LONGEST_PREVIEW_MS) break;
     const mark = step.missing === null ? repeatMark(zone, step.at) : step.fires ? 'gap-moved' : 'skipped-gap';
     const local = step.missing === null || step.fires ? step.at + offsetAt(zone, step.at) : step.missing;
     const localTime = new Date(local).toISOString().slice(0, 19);

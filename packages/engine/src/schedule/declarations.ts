@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { inTransaction, type Pool, type PoolClient } from '@nightshift/db';
+import { raiseAlert } from '../alerts/raise-alert.ts';
 import type { DefinedJob } from '../define-job.ts';
 import { SYSTEM_SLUG } from '../tenants.ts';
-import { nextInstant } from './cron.ts';
+import { nextInstant, zoneProblem } from './cron.ts';
 import { type FireDeps, SCHEDULE_COLUMNS, type ScheduleRow } from './fire.ts';
-import { stepUpTo } from './locked-schedule.ts';
+import { stepIfItCan } from './locked-schedule.ts';
 
 /** A declaration in force is confirmed so often by the processes that have it, ms. */
 export const CONFIRM_EVERY_MS = 20_000;
@@ -32,6 +33,9 @@ type DeclaredRow = ScheduleRow & {
   readonly confirmed_ms: number | null;
   readonly now: Date;
 };
+
+const DECLARED_COLUMNS = `${SCHEDULE_COLUMNS}, enabled, edited, declared, superseded, clock_timestamp() AS now,
+  (extract(epoch FROM clock_timestamp() - declared_at) * 1000)::float8 AS confirmed_ms`;
 
 /** An id that every process derives alike, so that declaring twice meets a key. */
 function derivedId(text: string): string {
@@ -78,14 +82,53 @@ export async function syncDeclarations(deps: FireDeps & { ops: Pool }, mayFire: 
       );
     }
     const queues = new Set<string>();
-    for (const declared of await allDeclared(client, jobs)) {
+    const all = await allDeclared(deps, client, jobs);
+    for (const declared of all) {
       for (const queue of await declare(deps, client, declared, mayFire)) queues.add(queue);
+    }
+    for (const row of await abandoned(client, jobs, all)) {
+      for (const queue of await retire(deps, client, row, mayFire)) queues.add(queue);
     }
     return queues;
   });
 }
 
-async function allDeclared(client: PoolClient, jobs: readonly DefinedJob[]): Promise<Declared[]> {
+/** General schedules of these jobs that their declarations ask for no more, and that no process confirms: another kind of zone, or none at all. */
+async function abandoned(
+  client: PoolClient,
+  jobs: readonly DefinedJob[],
+  declared: readonly Declared[],
+): Promise<DeclaredRow[]> {
+  const byZone = jobs.filter((job) => job.schedule?.zone === 'tenant').map((job) => job.name);
+  const { rows } = await client.query<DeclaredRow>(
+    `SELECT ${DECLARED_COLUMNS} FROM ops.schedules
+     WHERE job = ANY ($1) AND owner_tenant IS NULL AND enabled AND NOT edited AND declared IS NOT NULL AND id <> ALL ($2::uuid[])
+       AND NOT (tenant_zone IS NOT NULL AND job = ANY ($3)) AND declared_at < clock_timestamp() - make_interval(secs => $4)
+     ORDER BY id FOR UPDATE SKIP LOCKED`,
+    [jobs.map((job) => job.name), declared.map((one) => one.id), byZone, ABANDONED_MS / 1_000],
+  );
+  return rows;
+}
+
+/** Off, until it is declared again; its ticks stay, and what was due until now is fired first. */
+async function retire(
+  deps: FireDeps,
+  client: PoolClient,
+  row: DeclaredRow,
+  mayFire: boolean,
+): Promise<Iterable<string>> {
+  const mustFire = row.next_due_at <= row.now;
+  if (mustFire && !mayFire) return [];
+  const queues = mustFire ? await stepIfItCan(deps, client, row, row.now) : [];
+  await client.query(
+    'UPDATE ops.schedules SET enabled = false, version = version + 1, updated_at = clock_timestamp() WHERE id = $1',
+    [row.id],
+  );
+  deps.log.info({ job: row.job, schedule: row.id }, 'schedule retired: it is declared no more');
+  return queues;
+}
+
+async function allDeclared(deps: FireDeps, client: PoolClient, jobs: readonly DefinedJob[]): Promise<Declared[]> {
   const found: (Declared | null)[] = [];
   for (const job of jobs) {
     if (job.schedule === undefined) continue;
@@ -94,12 +137,25 @@ async function allDeclared(client: PoolClient, jobs: readonly DefinedJob[]): Pro
       continue;
     }
     const { rows } = await client.query<{ zone: string }>(
-      `SELECT DISTINCT zone FROM ops.tenants WHERE system = $1 AND kind = 'tenant'`,
+      `SELECT DISTINCT zone FROM ops.tenants WHERE system = $1 AND kind = 'tenant' ORDER BY zone`,
       [job.system],
     );
-    found.push(...rows.map(({ zone }) => declaredOf(job, zone, zone)));
+    for (const { zone } of rows) {
+      if (zoneProblem(zone) === null) found.push(declaredOf(job, zone, zone));
+      else await tellZone(deps, client, job.system, zone);
+    }
   }
   return found.filter((declared) => declared !== null);
+}
+
+/** Its tenants get no runs of schedules that follow their zone; everybody else's go on. */
+async function tellZone(deps: FireDeps, client: PoolClient, system: string, zone: string): Promise<void> {
+  deps.log.error({ system, zone }, 'tenants have a time zone that is none: nothing is scheduled for them');
+  await raiseAlert(client, {
+    key: `tenant-zone:${system}:${zone}`,
+    severity: 'CRITICAL',
+    message: `Tenants of ${system} have the time zone '${zone}', which is none: jobs that follow their zone do not run for them.`,
+  });
 }
 
 async function declare(
@@ -115,25 +171,25 @@ async function declare(
     return [];
   }
   if (seen.edited) return [];
-  if (seen.declared === print) {
+  const retired = !seen.enabled && !seen.edited;
+  if (seen.declared === print && !retired) {
     if ((seen.confirmed_ms ?? CONFIRM_EVERY_MS) > CONFIRM_EVERY_MS / 2) await confirm(client, declared.id);
     return [];
   }
-  if (seen.superseded.includes(print) && (seen.confirmed_ms ?? 0) < ABANDONED_MS) return [];
+  if (!retired && seen.superseded.includes(print) && (seen.confirmed_ms ?? 0) < ABANDONED_MS) return [];
   const row = await findDeclared(client, declared.id, 'FOR UPDATE');
   if (row === undefined || row.edited) return [];
   // A process that fires nothing leaves what is still due to the version it was due under.
   const mustFire = row.enabled && row.next_due_at <= row.now;
   if (mustFire && !mayFire) return [];
-  const queues = mustFire ? await stepUpTo(deps, client, row, row.now) : [];
+  const queues = mustFire ? await stepIfItCan(deps, client, row, row.now) : [];
   await replaceDeclared(client, declared, print, row.now);
   return queues;
 }
 
 async function findDeclared(client: PoolClient, id: string, lock: '' | 'FOR UPDATE'): Promise<DeclaredRow | undefined> {
   const { rows } = await client.query<DeclaredRow>(
-    `SELECT ${SCHEDULE_COLUMNS}, enabled, edited, declared, superseded, clock_timestamp() AS now,
-       (extract(epoch FROM clock_timestamp() - declared_at) * 1000)::float8 AS confirmed_ms FROM ops.schedules WHERE id = $1 ${lock}`,
+    `SELECT ${DECLARED_COLUMNS} FROM ops.schedules WHERE id = $1 ${lock}`,
     [id],
   );
   return rows[0];
@@ -163,9 +219,9 @@ async function insertDeclared(client: PoolClient, d: Declared, print: string): P
 async function replaceDeclared(client: PoolClient, d: Declared, print: string, now: Date): Promise<void> {
   await client.query(
     `UPDATE ops.schedules s SET cron = $2, zone = $3, dst = $4, misfire = $5, misfire_within_ms = $6, misfire_same_day = $7, overlap = $8,
-       declared = $9, declared_at = clock_timestamp(), updated_at = clock_timestamp(), next_due_at = CASE WHEN same THEN s.next_due_at ELSE $10 END,
+       declared = $9, declared_at = clock_timestamp(), updated_at = clock_timestamp(), enabled = true, next_due_at = CASE WHEN same AND s.enabled THEN s.next_due_at ELSE $10 END,
        superseded = CASE WHEN s.declared IS NULL THEN s.superseded ELSE array_append(array_remove(s.superseded, $9), s.declared) END,
-       version = s.version + CASE WHEN same THEN 0 ELSE 1 END
+       version = s.version + CASE WHEN same AND s.enabled THEN 0 ELSE 1 END
      FROM (SELECT (cron, zone, dst, misfire, misfire_within_ms, misfire_same_day, overlap) IS NOT DISTINCT FROM
        ($2::text, $3::text, $4::text, $5::text, $6::bigint, $7::boolean, $8::text) AS same FROM ops.schedules WHERE id = $1) AS compared
      WHERE s.id = $1`,

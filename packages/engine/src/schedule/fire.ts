@@ -10,7 +10,7 @@ import { type NewRun, newRun } from '../new-run.ts';
 import { priorityName } from '../priority.ts';
 import { type DstRule, localDate } from './cron.ts';
 import { inLine, type Line, openLine, waitsInLine } from './in-line.ts';
-import { type PlannedTick, planTicks, type TickRules } from './plan-ticks.ts';
+import { cutPlan, type PlannedTick, planTicks, TICKS_A_PASS, type TickPlan, type TickRules } from './plan-ticks.ts';
 import { servedTenants, type TenantSelector } from './selector.ts';
 import { afterOverlap, type Fired, insertTicks, insertTriggers } from './tick-records.ts';
 import { withWork } from './with-work.ts';
@@ -23,6 +23,7 @@ export interface ScheduleRow {
   readonly cron: string;
   readonly zone: string;
   readonly tenant_zone: string | null;
+  readonly owner_tenant: string | null;
   readonly dst: DstRule;
   readonly misfire: 'skip' | 'latest' | 'all';
   readonly misfire_within_ms: number | null;
@@ -36,8 +37,12 @@ export interface ScheduleRow {
 }
 
 /** Columns of a `ScheduleRow`. */
-export const SCHEDULE_COLUMNS = `id, job, tenant_selector, cron, zone, tenant_zone, dst, misfire, misfire_within_ms, misfire_same_day, overlap, priority,
+export const SCHEDULE_COLUMNS = `id, job, tenant_selector, cron, zone, tenant_zone, owner_tenant, dst, misfire, misfire_within_ms, misfire_same_day, overlap, priority,
   options, version, next_due_at, paused_by`;
+
+/** Instants of all schedules in one transaction, and runs: after a long stop neither its statements nor its planning may outlast its limits. */
+const INSTANTS_A_PASS = 20_000;
+const RUNS_A_PASS = 20_000;
 
 /** How long a run waits for its `after:` job when that has no run of the date. */
 export const AFTER_WAIT_MS = 60 * 60_000;
@@ -61,7 +66,7 @@ export async function fireSchedules(
   now: Date,
 ): Promise<Set<string>> {
   const known = schedules.filter((schedule) => deps.catalogue.find(schedule.job) !== undefined);
-  const plans = known.map((schedule) => ({ schedule, ...planTicks(rulesOf(schedule), schedule.next_due_at, now) }));
+  const { plans, served } = await plansOf(deps, client, known, now);
   const taken = await recordedTicks(client, known);
   // Recorded before: this schedule's next_due_at was set back, or another process had another clock.
   const fresh = plans.flatMap(({ schedule, ticks }) =>
@@ -71,7 +76,7 @@ export async function fireSchedules(
   );
   const other = fresh.filter(({ tick }) => tick.state !== 'fired');
   const firing = fresh.filter(({ tick }) => tick.state === 'fired');
-  const { fired, runs } = await runsOfTicks(deps, client, firing, now);
+  const { fired, runs } = await runsOfTicks(deps, client, firing, served, now);
   const made = await insertRuns(client, runs);
   // Sent together; a connection carries them out in this order.
   await Promise.all([
@@ -93,6 +98,35 @@ export async function fireSchedules(
     other.filter(({ tick }) => tick.state === 'missed'),
   );
   return new Set(fired.flatMap((f) => f.runs.filter((run) => made.has(run.id)).map((run) => run.queue)));
+}
+
+type Plan = TickPlan & { readonly schedule: ScheduleRow };
+
+/** What becomes of the instants of each schedule, as many as one transaction bears, and whom those serve that fire. */
+async function plansOf(
+  deps: FireDeps,
+  client: PoolClient,
+  schedules: readonly ScheduleRow[],
+  now: Date,
+): Promise<{ plans: Plan[]; served: Map<string, TenantRef[]> }> {
+  const most = Math.min(TICKS_A_PASS, Math.max(1, Math.floor(INSTANTS_A_PASS / schedules.length)));
+  const plans = schedules.map((schedule) => ({
+    schedule,
+    ...planTicks(rulesOf(schedule), schedule.next_due_at, now, most),
+  }));
+  const firing = plans.filter(({ ticks }) => ticks.some((tick) => tick.state === 'fired'));
+  if (firing.length === 0) return { plans, served: new Map() };
+  const served = await servedTenants(
+    client,
+    deps.catalogue,
+    firing.map(({ schedule }) => schedule),
+  );
+  const runs = Math.floor(RUNS_A_PASS / firing.length);
+  const cut = plans.map(({ schedule, ...plan }) => {
+    const tenants = Math.max(1, served.get(schedule.id)?.length ?? 0);
+    return { schedule, ...cutPlan(plan, Math.max(1, Math.floor(runs / tenants))) };
+  });
+  return { plans: cut, served };
 }
 
 /** One alert a schedule, however many of its ticks were missed. */
@@ -140,22 +174,27 @@ async function runsOfTicks(
   deps: FireDeps,
   client: PoolClient,
   firing: readonly Firing[],
+  all: ReadonlyMap<string, TenantRef[]>,
   now: Date,
 ): Promise<{ fired: Fired[]; runs: NewRun[] }> {
   const schedules = [...new Set(firing.map(({ schedule }) => schedule))];
   if (schedules.length === 0) return { fired: [], runs: [] };
-  const served = await withWork(deps, schedules, await servedTenants(client, deps.catalogue, schedules), now);
-  const line = await openLine(client, schedules, 'tick');
+  const served = await withWork(deps, schedules, all, now);
+  const line = await openLine(
+    client,
+    schedules.flatMap(({ id, job }) => (served.get(id) ?? []).map((tenant) => ({ job, tenantId: tenant.id }))),
+    'tick',
+  );
   const fired: Fired[] = [];
   const runs: NewRun[] = [];
   for (const { schedule, tick } of firing) {
     const job = deps.catalogue.get(schedule.job);
     const triggerId = newId();
-    const all: NewRun[] = [];
+    const wanted: NewRun[] = [];
     for (const tenant of served.get(schedule.id) ?? [])
-      all.push(await runOfTick(deps, { schedule, tick, triggerId, tenant }));
-    runs.push(...all.flatMap((run) => place(run, line, waitsInLine(schedule, tick))));
-    fired.push({ schedule, job, tick, triggerId, runs: all });
+      wanted.push(await runOfTick(deps, { schedule, tick, triggerId, tenant }));
+    for (const run of wanted) runs.push(...place(run, line, waitsInLine(schedule, tick)));
+    fired.push({ schedule, job, tick, triggerId, runs: wanted });
   }
   return { fired, runs };
 }

@@ -26,23 +26,23 @@ export interface Line {
   add(run: NewRun): void;
 }
 
-/** Tenants and jobs that have an open run of a tick, for those schedules whose runs may wait in line. */
+/**
+ * Which of these have an open run of a tick (a back-fill). Asked also for schedules whose ticks give way: the runs of a line bear no unique key
+ * that would stop theirs, and a schedule may have been edited since, or a tenant have another one of the job.
+ */
 export async function openLine(
   client: PoolClient,
-  schedules: readonly OverlapRule[],
+  asked: readonly { readonly job: string; readonly tenantId: string }[],
   kind: 'tick' | 'back-fill',
 ): Promise<Line> {
-  const jobs = new Set(schedules.filter((s) => s.overlap === 'queue' || s.misfire === 'all').map((s) => s.job));
   const key = (job: string, tenant: string) => `${job} ${tenant}`;
-  const taken = new Set<string>();
-  if (jobs.size > 0) {
-    const { rows } = await client.query<{ job: string; tenant_id: string }>(
-      `SELECT DISTINCT r.job, r.tenant_id FROM ops.open_runs r JOIN ops.triggers g ON g.id = r.trigger_id
-       WHERE r.job = ANY ($1) AND r.trigger_id IS NOT NULL AND r.parent_id IS NULL AND g.kind = $2`,
-      [[...jobs], kind],
-    );
-    for (const row of rows) taken.add(key(row.job, row.tenant_id));
-  }
+  const { rows } = await client.query<{ job: string; tenant_id: string }>(
+    `SELECT a.job, a.tenant_id FROM unnest($1::text[], $2::uuid[]) AS a(job, tenant_id) WHERE EXISTS (
+       SELECT 1 FROM ops.open_runs r JOIN ops.triggers g ON g.id = r.trigger_id
+       WHERE r.tenant_id = a.tenant_id AND r.job = a.job AND r.trigger_id IS NOT NULL AND r.parent_id IS NULL AND g.kind = $3)`,
+    [asked.map((one) => one.job), asked.map((one) => one.tenantId), kind],
+  );
+  const taken = new Set(rows.map((row) => key(row.job, row.tenant_id)));
   return {
     has: (run) => taken.has(key(run.job, run.tenantId)),
     add: (run) => taken.add(key(run.job, run.tenantId)),

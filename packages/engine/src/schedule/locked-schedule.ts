@@ -1,19 +1,23 @@
 import { isUuid, type PoolClient } from '@nightshift/db';
-import { UnknownScheduleError } from '../errors.ts';
+import { InvalidInputError, UnknownScheduleError } from '../errors.ts';
 import { type FireDeps, fireSchedules, SCHEDULE_COLUMNS, type ScheduleRow } from './fire.ts';
 
 /** A row of `ops.schedules` that is locked, and the database's time. */
 export type LockedSchedule = ScheduleRow & {
   readonly now: Date;
   readonly enabled: boolean;
-  readonly owner_tenant: string | null;
 };
 
 /** Errors: `UnknownScheduleError`. */
-export async function lockSchedule(client: PoolClient, id: string): Promise<LockedSchedule> {
+export const lockSchedule = (client: PoolClient, id: string) => scheduleRow(client, id, 'FOR UPDATE');
+
+/** The same, and nobody waits: the clock passes over a locked row. Errors: `UnknownScheduleError`. */
+export const readSchedule = (client: PoolClient, id: string) => scheduleRow(client, id, '');
+
+async function scheduleRow(client: PoolClient, id: string, lock: '' | 'FOR UPDATE'): Promise<LockedSchedule> {
   const { rows } = isUuid(id)
     ? await client.query<LockedSchedule>(
-        `SELECT ${SCHEDULE_COLUMNS}, enabled, owner_tenant, clock_timestamp() AS now FROM ops.schedules WHERE id = $1 FOR UPDATE`,
+        `SELECT ${SCHEDULE_COLUMNS}, enabled, clock_timestamp() AS now FROM ops.schedules WHERE id = $1 ${lock}`,
         [id],
       )
     : { rows: [] };
@@ -39,6 +43,23 @@ export async function stepUpTo(deps: FireDeps, client: PoolClient, row: Schedule
     due = rows[0]?.next_due_at ?? new Date(now.getTime() + 1);
   }
   return queues;
+}
+
+/** The same, except that one that cannot be fired is left as far as it came: it must still be changed, replaced or ended. */
+export async function stepIfItCan(
+  deps: FireDeps,
+  client: PoolClient,
+  row: ScheduleRow,
+  now: Date,
+): Promise<Set<string>> {
+  try {
+    return await stepUpTo(deps, client, row, now);
+  } catch (error) {
+    // Thrown before anything of the pass was written.
+    if (!(error instanceof InvalidInputError)) throw error;
+    deps.log.warn({ job: row.job, schedule: row.id }, 'a schedule that cannot be fired is changed');
+    return new Set();
+  }
 }
 
 export async function audit(

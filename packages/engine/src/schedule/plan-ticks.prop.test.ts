@@ -1,7 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { localDate } from './cron.ts';
-import { ON_TIME_MS, type PlannedTick, planTicks, TICKS_A_PASS, type TickRules } from './plan-ticks.ts';
+import {
+  cutPlan,
+  ON_TIME_MS,
+  type PlannedTick,
+  planTicks,
+  TICKS_A_PASS,
+  type TickPlan,
+  type TickRules,
+} from './plan-ticks.ts';
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -155,5 +163,67 @@ describe('planTicks', () => {
     expect([...first.ticks, ...rest.ticks].filter((tick) => tick.state === 'fired').map((tick) => tick.dueAt)).toEqual([
       now,
     ]);
+  });
+});
+
+describe('a plan in parts', () => {
+  const most = fc.integer({ min: 1, max: 8 });
+  const gap = fc.integer({ min: 1, max: 4 * DAY });
+  const firedOf = (plan: TickPlan) => plan.ticks.filter((tick) => tick.state === 'fired').length;
+
+  /** Plans on from where the part before ended, until nothing is due. */
+  function parts(from: Date, now: Date, plan: (next: Date) => TickPlan): TickPlan[] {
+    const made: TickPlan[] = [];
+    for (let next = from; next <= now; ) {
+      const part = plan(next);
+      made.push(part);
+      next = part.nextDueAt;
+    }
+    return made;
+  }
+
+  it('takes no more instants than it may, and together they are the plan', () => {
+    fc.assert(
+      fc.property(rules, start, gap, most, (plan, from, wait, n) => {
+        const now = new Date(from.getTime() + wait);
+        const made = parts(from, now, (next) => planTicks(plan, next, now, n));
+        const whole = planTicks(plan, from, now);
+        expect(made.flatMap((part) => part.ticks)).toEqual(whole.ticks);
+        expect(made.at(-1)?.nextDueAt).toEqual(whole.nextDueAt);
+        expect(made.slice(0, -1).every((part) => part.ticks.length === n)).toBe(true);
+        expect(made.at(-1)?.ticks.length).toBeLessThanOrEqual(n);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('fires no more than it may when it is cut, and together they are the plan', () => {
+    fc.assert(
+      fc.property(rules, start, gap, most, (any, from, wait, n) => {
+        const plan: TickRules = { ...any, misfire: 'all', paused: false };
+        const now = new Date(from.getTime() + wait);
+        const made = parts(from, now, (next) => cutPlan(planTicks(plan, next, now), n));
+        const whole = planTicks(plan, from, now);
+        expect(made.flatMap((part) => part.ticks)).toEqual(whole.ticks);
+        expect(made.at(-1)?.nextDueAt).toEqual(whole.nextDueAt);
+        expect(made.slice(0, -1).every((part) => firedOf(part) === n)).toBe(true);
+        expect(made.map(firedOf).every((fired) => fired <= n)).toBe(true);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('is cut before the first that fires too many, and what does not fire stays with it', () => {
+    const tick = (hour: number, state: PlannedTick['state']): PlannedTick => ({
+      dueAt: new Date(Date.UTC(2026, 4, 2, hour)),
+      state,
+      reason: null,
+      latenessMs: 0,
+    });
+    const ticks = [tick(1, 'missed'), tick(2, 'fired'), tick(3, 'skipped'), tick(4, 'fired'), tick(5, 'fired')];
+    const plan: TickPlan = { ticks, nextDueAt: new Date('2026-05-02T06:00:00Z') };
+    expect(cutPlan(plan, 1)).toEqual({ ticks: ticks.slice(0, 3), nextDueAt: new Date('2026-05-02T04:00:00Z') });
+    expect(cutPlan(plan, 2)).toEqual({ ticks: ticks.slice(0, 4), nextDueAt: new Date('2026-05-02T05:00:00Z') });
+    expect(cutPlan(plan, 3)).toEqual(plan);
   });
 });

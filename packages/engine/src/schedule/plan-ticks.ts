@@ -34,10 +34,10 @@ export const ON_TIME_MS = 60_000;
 export const TICKS_A_PASS = 2_000;
 
 /** Every instant from `nextDueAt` up to now, with what becomes of it: none is left out, so that none is missed without a trace. */
-export function planTicks(rules: TickRules, nextDueAt: Date, now: Date): TickPlan {
+export function planTicks(rules: TickRules, nextDueAt: Date, now: Date, most = TICKS_A_PASS): TickPlan {
   const instants: Date[] = [];
   let next = nextDueAt;
-  while (next <= now && instants.length < TICKS_A_PASS) {
+  while (next <= now && instants.length < most) {
     instants.push(next);
     next = nextInstant(rules.cron, rules.zone, next, rules.dst);
   }
@@ -66,6 +66,14 @@ function judgeInstant(rules: TickRules, dueAt: Date, now: Date, isLatest: boolea
     return tick('missed', `more than ${rules.misfireWithinMs / 60_000} min late`);
   }
   return tick('fired', null);
+}
+
+/** The same plan up to the instant before its `most` + 1st that fires; the rest follows in the next transaction. */
+export function cutPlan(plan: TickPlan, most: number): TickPlan {
+  let fired = 0;
+  const at = plan.ticks.findIndex((tick) => tick.state === 'fired' && ++fired > most);
+  const rest = plan.ticks[at];
+  return rest === undefined ? plan : { ticks: plan.ticks.slice(0, at), nextDueAt: rest.dueAt };
 }
 
 export function isOnTime(tick: Pick<PlannedTick, 'latenessMs'>): boolean {

@@ -2,8 +2,14 @@ import { inTransaction, type Pool } from '@nightshift/db';
 import type { Catalogue } from '../catalogue.ts';
 import { UnknownScheduleError } from '../errors.ts';
 import { type CronInstant, cronInstants } from './cron.ts';
-import { lockSchedule } from './locked-schedule.ts';
-import { type CronRights, checkedSchedule, type SchedulePatch, schedulePatchSchema } from './schedule-input.ts';
+import { readSchedule } from './locked-schedule.ts';
+import {
+  type CronRights,
+  checkedSchedule,
+  invalidSchedule,
+  type SchedulePatch,
+  schedulePatchSchema,
+} from './schedule-input.ts';
 import { servedTenants } from './selector.ts';
 
 export interface PreviewRequest {
@@ -35,8 +41,14 @@ export async function previewTicks(
   rights: CronRights,
 ): Promise<PreviewTick[]> {
   const patch = request.patch === undefined ? {} : checkedSchedule(schedulePatchSchema, request.patch, rights);
+  const year = request.from?.getUTCFullYear() ?? 2000;
+  if (year < 1970 || year > 2999)
+    throw invalidSchedule(
+      [{ pointer: '/from', code: 'invalid', detail: 'expected a time from 1970 to 2999' }],
+      'It cannot be told',
+    );
   return inTransaction(deps.ops, [], async (client) => {
-    const row = await lockSchedule(client, id);
+    const row = await readSchedule(client, id);
     if (deps.catalogue.find(row.job) === undefined) throw new UnknownScheduleError(id);
     const seen = { ...row, tenant_selector: patch.tenants ?? row.tenant_selector };
     const tenants = (await servedTenants(client, deps.catalogue, [seen])).get(id)?.length ?? 0;

@@ -108,6 +108,8 @@ test('misfire all gives each day its run, one behind the other, though overlap i
   expect(await endQueued('tiny.daily')).toEqual(['2026-05-04']);
   expect(await openRuns('tiny.daily')).toEqual([]);
   await engine.producer.editSchedule(id, { misfire: 'latest' }, 'ada');
+  // The real time is months later: those were caught up, and the ticks to come would give way to them.
+  await rows('DELETE FROM ops.open_runs');
 });
 
 test('overlap queue: each tick has its runs, which wait for those before', async () => {

@@ -1,14 +1,15 @@
 import { inTransaction, type Pool, type PoolClient } from '@nightshift/db';
-import { jobForInput, queuesOfJob, type TenantRef } from '../define-job.ts';
+import { type DefinedJob, jobForInput, queuesOfJob, type RunOptions, type TenantRef } from '../define-job.ts';
 import { newId } from '../id.ts';
+import { newRun } from '../new-run.ts';
 import { priorityNumber } from '../priority.ts';
-import { storeErrors } from '../store-errors.ts';
+import { sqlState, storeErrors } from '../store-errors.ts';
 import type { Tenants } from '../tenants.ts';
 import { type BackFill, type BackFillRequest, backFill } from './back-fill.ts';
 import { nextInstant } from './cron.ts';
 import { syncDeclarations } from './declarations.ts';
 import { type FireDeps, SCHEDULE_COLUMNS, type ScheduleRow } from './fire.ts';
-import { audit, type LockedSchedule, lockSchedule, stepUpTo } from './locked-schedule.ts';
+import { audit, type LockedSchedule, lockSchedule, readSchedule, stepIfItCan } from './locked-schedule.ts';
 import { type PreviewRequest, type PreviewTick, previewTicks } from './preview.ts';
 import {
   type CronRights,
@@ -42,8 +43,13 @@ export function createSchedules(deps: SchedulesDeps) {
     const queues = await storeErrors(() =>
       inTransaction(deps.ops, [], async (client) => {
         const row = await lockSchedule(client, id);
+        // One of a job that is gone can still be deleted.
+        const known = action !== 'schedule.deleted' || deps.catalogue.find(row.job) !== undefined;
         // While it was disabled, nothing was due.
-        const fired = row.enabled ? await stepUpTo(deps, client, row, row.now) : [];
+        const fired = row.enabled && known ? await stepIfItCan(deps, client, row, row.now) : new Set<string>();
+        // Whom the job's general ones serve, what is due of them too, may change with a tenant's own.
+        if (row.owner_tenant !== null && known)
+          for (const queue of await stepGeneral(deps, client, row.job, row.now)) fired.add(queue);
         await apply(client, row);
         await audit(client, actor, action, { schedule: id, job: row.job, ...details }, row.owner_tenant);
         return fired;
@@ -80,7 +86,14 @@ export function createSchedules(deps: SchedulesDeps) {
           throw invalidSchedule([
             { pointer: '/tenants', code: 'fixed', detail: "a tenant's own schedule serves that tenant" },
           ]);
-        await updateSchedule(client, row, p);
+        const job = deps.catalogue.find(row.job);
+        if (job !== undefined && p.options !== undefined) checkOptions(job, p.options);
+        await updateSchedule(client, row, p).catch((error) => {
+          if (sqlState(error) !== '23505') throw error;
+          throw invalidSchedule([
+            { pointer: '/cron', code: 'exists', detail: 'the tenant has another schedule of these times' },
+          ]);
+        });
       });
     },
 
@@ -96,6 +109,7 @@ export function createSchedules(deps: SchedulesDeps) {
         throw invalidSchedule([
           { pointer: '/job', code: 'needs-input', detail: `'${job.name}' cannot run without an input` },
         ]);
+      checkOptions(job, own.options);
       const id = newId();
       const queues = await storeErrors(async () => {
         const tenant = await deps.tenants.resolve(job, own.tenant);
@@ -130,11 +144,16 @@ export function createSchedules(deps: SchedulesDeps) {
     servedBy: (id: string): Promise<readonly TenantRef[]> =>
       storeErrors(() =>
         inTransaction(deps.ops, [], async (client) => {
-          const row = await lockSchedule(client, id);
+          const row = await readSchedule(client, id);
           return (await servedTenants(client, deps.catalogue, [row])).get(id) ?? [];
         }),
       ),
   };
+}
+
+/** What its runs would be refused for is refused now: when they are due there is nobody to tell. Errors: `InvalidInputError`. */
+function checkOptions(job: DefinedJob, options: object | undefined): void {
+  newRun({ job, tenantId: '', input: {}, options: { ...job.options, ...options } as RunOptions, actor: '' });
 }
 
 type Patch = ReturnType<typeof schedulePatchSchema.parse>;
@@ -218,7 +237,7 @@ async function stepGeneral(deps: SchedulesDeps, client: PoolClient, job: string,
     [job, now],
   );
   const queues = new Set<string>();
-  for (const row of rows) for (const queue of await stepUpTo(deps, client, row, now)) queues.add(queue);
+  for (const row of rows) for (const queue of await stepIfItCan(deps, client, row, now)) queues.add(queue);
   return queues;
 }
 

@@ -13,6 +13,7 @@ export interface Serving {
   readonly job: string;
   readonly tenant_selector: TenantSelector;
   readonly tenant_zone: string | null;
+  readonly owner_tenant: string | null;
 }
 
 interface TenantRow extends TenantRef {
@@ -34,7 +35,8 @@ export async function servedTenants(
   );
   const general = schedules.filter((schedule) => !('only' in schedule.tenant_selector));
   const rows = await tenantsOf(client, catalogue, named, general);
-  const own = general.length === 0 ? new Map<string, Set<string>>() : await ownTenants(client, general);
+  const replaced = schedules.filter((schedule) => schedule.owner_tenant === null);
+  const own = replaced.length === 0 ? new Map<string, Map<string, boolean>>() : await ownTenants(client, replaced);
   const byId = new Map(rows.map((row) => [row.id, row]));
   return new Map(
     schedules.map((schedule) => {
@@ -46,7 +48,7 @@ export async function servedTenants(
           tenant.system === system &&
           tenant.kind === kindOf(catalogue, schedule) &&
           (schedule.tenant_zone === null || tenant.zone === schedule.tenant_zone) &&
-          ('only' in selector || !own.get(schedule.job)?.has(tenant.id)) &&
+          !isReplaced(schedule, own.get(schedule.job)?.get(tenant.id)) &&
           !('except' in selector && selector.except.includes(tenant.id)),
       );
       return [schedule.id, served.map(({ id, slug, name, zone }) => ({ id, slug, name, zone }))];
@@ -85,12 +87,27 @@ async function tenantsOf(
   return rows;
 }
 
-/** Job → tenants that a schedule names by id. */
-async function ownTenants(client: PoolClient, general: readonly Serving[]): Promise<Map<string, Set<string>>> {
-  const { rows } = await client.query<{ job: string; tenants: string[] }>(
-    `SELECT job, array_agg(tenant) AS tenants FROM ops.schedules, jsonb_array_elements_text(tenant_selector -> 'only') AS tenant
-     WHERE job = ANY ($1) AND enabled AND tenant_selector ? 'only' GROUP BY job`,
+/** A tenant's own schedule replaces every general one for it; one that names it, those that do not. */
+function isReplaced(schedule: Serving, owned: boolean | undefined): boolean {
+  if (schedule.owner_tenant !== null || owned === undefined) return false;
+  return owned || !('only' in schedule.tenant_selector);
+}
+
+/**
+ * Job → tenants that have a schedule of their own (true), or that a schedule names by id. One of a zone that names some leaves them to the
+ * others when they move.
+ */
+async function ownTenants(client: PoolClient, general: readonly Serving[]): Promise<Map<string, Map<string, boolean>>> {
+  const { rows } = await client.query<{ job: string; tenant: string; owned: boolean }>(
+    `SELECT job, tenant, bool_or(owner_tenant IS NOT NULL) AS owned
+     FROM ops.schedules, jsonb_array_elements_text(tenant_selector -> 'only') AS tenant
+     WHERE job = ANY ($1) AND enabled AND tenant_selector ? 'only' AND (owner_tenant IS NOT NULL OR tenant_zone IS NULL) GROUP BY job, tenant`,
     [[...new Set(general.map((schedule) => schedule.job))]],
   );
-  return new Map(rows.map((row) => [row.job, new Set(row.tenants)]));
+  const byJob = new Map<string, Map<string, boolean>>();
+  for (const { job, tenant, owned } of rows) {
+    const tenants = byJob.get(job) ?? new Map<string, boolean>();
+    byJob.set(job, tenants.set(tenant, owned));
+  }
+  return byJob;
 }
