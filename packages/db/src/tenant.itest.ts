@@ -89,6 +89,17 @@ it('ends a transaction that takes too long', async () => {
   await pool.end();
 });
 
+it('says why its connection ended, whatever was asked of it afterwards', async () => {
+  const pool = createPool({ url: db.adminUrl, role: 'ns_app', max: 1, name: 'test' });
+  const silent = inTransaction(pool, [], async (client) => {
+    await client.query('SET LOCAL idle_in_transaction_session_timeout = 50');
+    await new Promise((resolve) => client.once('end', resolve));
+    return client.query('SELECT 1');
+  });
+  await expect(silent).rejects.toMatchObject({ cause: { code: '25P03' } });
+  await pool.end();
+});
+
 it('sees no tenant and is no platform when the login role says nothing', async () => {
   const login = new URL(db.adminUrl);
   login.username = 'nightshift';

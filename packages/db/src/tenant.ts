@@ -49,7 +49,8 @@ export async function inTransaction<T>(
   let broken: Error | undefined;
   // Between checkout and release the pool does not listen: an 'error' without a listener would end the process.
   const onError = (error: Error) => {
-    broken = error;
+    // The first says why the connection ended, the next only that it did.
+    broken ??= error;
   };
   client.on('error', onError);
   const sent: Promise<unknown>[] = [];
@@ -75,6 +76,8 @@ export async function inTransaction<T>(
       throw new Error('the transaction was rolled back at its commit: a statement in it had failed');
     return result;
   } catch (error) {
+    // What came after the server had closed the connection does not say why.
+    if (broken !== undefined && error instanceof Error && error !== broken) error.cause ??= broken;
     // Behind a query that nobody answers, ROLLBACK would wait as long again.
     if (isSilence(error)) broken = error as Error;
     else

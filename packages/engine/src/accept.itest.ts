@@ -127,7 +127,7 @@ describe('accept', () => {
   it.each([
     ['an unknown job', { job: 'tiny.ehco' }, UnknownJobError, "Did you mean 'tiny.echo'?"],
     ['an unknown tenant', { tenant: 'nobody' }, UnknownTenantError, "There is no tenant 'nobody' in system 'tiny'."],
-    ['no tenant', { tenant: null }, UnknownTenantError, 'none given'],
+    ['no tenant', { tenant: null }, UnknownTenantError, 'none is named'],
     ['a wrong input', { input: { text: 5 } }, InvalidInputError, '/input/text'],
     ['too large an input', { input: { text: 'x'.repeat(65_536) } }, InvalidInputError, 'at most 65536 bytes'],
     ['a NUL', { input: { text: 'a\u0000b' } }, InvalidInputError, 'must not contain NUL'],

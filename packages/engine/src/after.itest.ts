@@ -72,6 +72,12 @@ async function statusAt(clock: string, id: string): Promise<[string, boolean]> {
   const run = await find(id);
   return [run.status, run.staleInputs];
 }
+/** Since half past three, for two hours at most. */
+const running = (id: string) =>
+  sql(
+    `UPDATE ops.open_runs SET state = 'running', attempt_started_at = $2, options = options || '{"timeoutMs": 7200000}' WHERE id = $1`,
+    [id, at('03:30')],
+  );
 const alerts = () => sql('SELECT severity, job FROM ops.alerts WHERE tenant_id = $1', [tenant]);
 
 const BLOCKED = ['blocked', false];
@@ -121,14 +127,23 @@ describe('a tick after another job', () => {
   it('waits past the deadline for one that still runs, until its timeout', async () => {
     const upstream = await tick('up');
     const id = await tick('down');
-    await sql(
-      `UPDATE ops.open_runs SET state = 'running', attempt_started_at = $2, options = options || '{"timeoutMs": 7200000}' WHERE id = $1`,
-      [upstream, at('03:30')],
-    );
+    await running(upstream);
     expect(await statusAt('04:30', id)).toEqual(BLOCKED);
     expect(await statusAt('05:29', id)).toEqual(BLOCKED);
     expect(await statusAt('05:31', id)).toEqual(STALE);
     expect(await alerts()).toHaveLength(1);
+  });
+
+  it.each([
+    ['has ended', cancel],
+    ['still runs', running],
+  ])('does not take a dry run for one that %s', async (_how, then) => {
+    const upstream = await tick('up');
+    await sql(`UPDATE ops.open_runs SET options = options || '{"dryRun": true}' WHERE id = $1`, [upstream]);
+    await then(upstream);
+    const id = await tick('down');
+    expect(await statusAt('03:30', id)).toEqual(BLOCKED);
+    expect(await statusAt('04:01', id)).toEqual(STALE);
   });
 
   it('can be cancelled while it waits', async () => {

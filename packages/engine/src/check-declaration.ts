@@ -1,6 +1,7 @@
 import { distance } from 'fastest-levenshtein';
 import type { Job } from './define-job.ts';
 import { DeclarationError } from './errors.ts';
+import { MAX_DELAY_MS } from './policy.ts';
 import { PRIORITIES } from './priority.ts';
 import { cronProblem, DST_RULES, zoneProblem } from './schedule/cron.ts';
 
@@ -69,24 +70,26 @@ function* sweepFormProblems(job: Job, sweep: object): Generator<string> {
 }
 
 function* numberProblems(job: Job): Generator<string> {
-  const numbers: [string, number | undefined, number][] = [
+  const numbers: [string, number | undefined, number, number?][] = [
     ['typicalMs', job.typicalMs, 1],
     ['maxMs', job.maxMs, 1],
     ['inputVersion', job.inputVersion, 1],
     ['retry.retries', job.retry?.retries, 0],
-    ['retry.delayMs', job.retry?.delayMs, 0],
+    ['retry.delayMs', job.retry?.delayMs, 0, MAX_DELAY_MS],
     ['options.batchSize', job.options?.batchSize, 1],
     ['options.batchDelayMs', job.options?.batchDelayMs, 0],
-    ['options.timeoutMs', job.options?.timeoutMs, 100],
+    ['options.timeoutMs', job.options?.timeoutMs, 100, 86_400_000],
     ['maxNotifications', job.maxNotifications, 1],
     ['limits.concurrency', job.limits?.concurrency, 1],
     ['limits.perMinute', job.limits?.perMinute, 1],
     ['limits.perTenantConcurrency', job.limits?.perTenantConcurrency, 1],
     ['shards.items', job.kind === 'sweep' ? job.shards?.items : undefined, 1],
   ];
-  for (const [name, value, least] of numbers) {
+  for (const [name, value, least, most = Number.POSITIVE_INFINITY] of numbers) {
     if (value !== undefined && (!Number.isInteger(value) || value < least)) {
       yield `expected ${name} to be an integer ≥ ${least}, got ${JSON.stringify(value)}`;
+    } else if (value !== undefined && value > most) {
+      yield `expected ${name} to be at most ${most}, got ${JSON.stringify(value)}`;
     }
   }
 }

@@ -1,10 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { createPool, inTransaction, type Pool } from '@nightshift/db';
-import { pino } from 'pino';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createCatalogue } from './catalogue.ts';
 import { claimLong, claimShort, renewLease } from './claim.ts';
-import { processCrypto } from './crypto/job-crypto.ts';
 import { DEFAULT_OPTIONS } from './define-job.ts';
 import { RunStateError } from './errors.ts';
 import type { Dispatch, ExecuteDeps } from './execute/execution.ts';
@@ -13,7 +10,7 @@ import { giveBack } from './give-back.ts';
 import { dropDispatch } from './in-hand.ts';
 import { findRun } from './query/index.ts';
 import { checkpoint, countCrashes, endRuns, releaseLong, retryRuns } from './record.ts';
-import { createTenants } from './tenants.ts';
+import { executeDeps } from './testing/execute-deps.ts';
 import { dispatchByHand, type TestEngine, testEngine, until } from './testing/index.ts';
 import { createGate, type Gate, makeTinyTables, tinyRequest } from './testing/tiny.ts';
 
@@ -44,22 +41,7 @@ beforeAll(async () => {
   app = createPool({ url: engine.store.databaseUrl, role: 'ns_app', max: 10, name: 'test-app' });
   ops = createPool({ url: engine.store.databaseUrl, role: 'ns_ops', max: 10, name: 'test-ops' });
   tenant = await engine.store.addTenant('tiny', 'a');
-  deps = {
-    app,
-    ops,
-    databaseUrl: engine.store.databaseUrl,
-    catalogue: createCatalogue([job]),
-    tenants: createTenants(ops),
-    crypto: processCrypto(undefined, ops),
-    worker: 'test',
-    log: pino({ level: 'silent' }),
-    notified: () => undefined,
-    announce: () => undefined,
-    measured: () => undefined,
-    failedTogether: () => undefined,
-    wake: () => undefined,
-    shutdown: new AbortController().signal,
-  };
+  deps = executeDeps(engine, { app, ops }, [job]);
 });
 beforeEach(() => {
   gate = null;
@@ -312,7 +294,7 @@ describe('a long run', () => {
     const held = { id: first.id, fence: first.fence };
     const words = await asTenant(async (client) => [
       await renewLease(client, held),
-      await checkpoint(client, held, progress),
+      await checkpoint(client, held, null, progress),
       (await endRuns(client, [{ ...held, ...end }], { worker: 'first', bundleSize: 1, as: 'running' })).size,
       (await retryRuns(client, [{ ...held, ...retry }], { worker: 'first', durationMs: 0, as: 'running' })).size,
       await releaseLong(client, held, 'first'),

@@ -32,6 +32,8 @@ export interface LongRun extends ClaimedRun {
   readonly tally: Readonly<Record<string, number>>;
   readonly staleInputs: boolean;
   readonly tickDate: string | null;
+  /** True: it was asked to stop before this claim, and whoever had it then did not. */
+  readonly cancelRequested: boolean;
 }
 
 const CLAIMED = `id, fence, tenant_id AS "tenantId", job, input_version AS "inputVersion", priority, attempt, crashes,
@@ -124,12 +126,13 @@ export function claimLocked(client: SqlClient, dispatchId: string): Promise<Clai
 /** Lease of a long run, s; renewed by a timer and by each batch. */
 export const LEASE_SECONDS = 15;
 
-/** Long runs: the claim is a committed `running` with a fence of its own. Null: somebody else has it. */
+/** Long runs: the claim is a committed `running` with a fence of its own. Null: somebody else has it, or is to: its input is of a newer version. */
 export async function claimLong(
   client: SqlClient,
   dispatchId: string,
   id: string,
   worker: string,
+  newestInput = 32_767,
 ): Promise<LongRun | null> {
   const rows = await namedQuery<LongRun>(
     client,
@@ -137,11 +140,11 @@ export async function claimLong(
     `WITH d AS (SELECT id AS dispatch_id FROM ops.dispatches WHERE id = $2 AND $1 = ANY (runs) FOR UPDATE)
      UPDATE ops.open_runs o SET state = 'running', fence = fence + 1, lease_until = clock_timestamp() + interval '${LEASE_SECONDS} seconds', worker = $3,
        started_at = coalesce(started_at, clock_timestamp()), attempt_started_at = clock_timestamp()
-     FROM d WHERE id = $1 AND state = 'queued' AND due_at <= clock_timestamp()
-     RETURNING ${CLAIMED}, dispatch_id AS "dispatchId", started_at AS "startedAt", cursor, expected, processed, changed, failed_items AS "failedItems",
+     FROM d WHERE id = $1 AND state = 'queued' AND due_at <= clock_timestamp() AND input_version <= $4
+     RETURNING ${CLAIMED}, dispatch_id AS "dispatchId", started_at AS "startedAt", cancel_requested_at IS NOT NULL AS "cancelRequested", cursor, expected, processed, changed, failed_items AS "failedItems",
        coalesce(tally, '{}') AS tally, stale_inputs AS "staleInputs",
        coalesce(tick_date::text, options -> 'shard' ->> 'tickDate') AS "tickDate"`,
-    [id, dispatchId, worker],
+    [id, dispatchId, worker, newestInput],
   );
   const [run] = rows;
   if (run === undefined) return null;

@@ -3,13 +3,14 @@ import type { FieldCrypto } from '@nightshift/db/crypto';
 import { type Accepted, insertOrJoin } from './accept.ts';
 import type { Catalogue } from './catalogue.ts';
 import { openForRetry, sealRun } from './crypto/sealed-input.ts';
-import { type DefinedJob, jobForInput, type RunOptions } from './define-job.ts';
+import type { RunOptions } from './define-job.ts';
 import { RunStateError, UnknownRunError } from './errors.ts';
-import { statusOf, untilExecuted } from './in-hand.ts';
-import { type NewRun, newRun } from './new-run.ts';
+import { statusOf, untilExecutedSoon, whileExecuted } from './in-hand.ts';
+import { type NewRun, type NewRunParts, newRun } from './new-run.ts';
 import { INPUT_DROPPED, inputKept, inputOf, payloadOf } from './payload-of.ts';
 import { priorityName } from './priority.ts';
 import { endRuns } from './record.ts';
+import { upgradedInput } from './run-input.ts';
 import { isEnded, type RunStatus } from './run-status.ts';
 import { endParent } from './shard.ts';
 import { storeErrors } from './store-errors.ts';
@@ -36,6 +37,7 @@ interface EndedRun {
   readonly tick_date: string | null;
   readonly failed_items: number;
   readonly parent_id: string | null;
+  readonly replay_of: string | null;
   /** False: the partition that held its input has been dropped. */
   readonly input_kept: boolean;
 }
@@ -48,7 +50,7 @@ export function createControl(deps: ControlDeps) {
   async function endedRun(client: PoolClient, id: string, tenantId: string | null): Promise<EndedRun> {
     if (!isUuid(id)) throw new UnknownRunError(id);
     const { rows } = await client.query<EndedRun>(
-      `SELECT r.id, r.tenant_id, r.job, r.input_version, r.priority, r.outcome, r.options, r.tick_date::text, r.failed_items, r.parent_id, coalesce(${inputOf('r')}, '{}') AS input,
+      `SELECT r.id, r.tenant_id, r.job, r.input_version, r.priority, r.outcome, r.options, r.tick_date::text, r.failed_items, r.parent_id, r.replay_of, coalesce(${inputOf('r')}, '{}') AS input,
          ${inputKept('r')} AS input_kept
        FROM ops.runs r LEFT JOIN ${payloadOf('r')} WHERE r.id = $1 AND ($2::uuid IS NULL OR r.tenant_id = $2)`,
       [id, tenantId],
@@ -72,24 +74,29 @@ export function createControl(deps: ControlDeps) {
     run: EndedRun,
     client: PoolClient,
     actor: string,
-    link: { retryOf: string } | { replayOf: string },
+    link: Pick<NewRunParts, 'retryOf' | 'replayOf'>,
     idempotency: Idempotency,
   ): Promise<Accepted> {
     const job = deps.catalogue.get(run.job);
     const made = newRun({
       job,
       tenantId: run.tenant_id,
-      input: upgraded(job, run, await openForRetry(deps.crypto, { ...run, tenantId: run.tenant_id }, run.input)),
+      input: upgradedInput(job, run, await openForRetry(deps.crypto, { ...run, tenantId: run.tenant_id }, run.input)),
       options: { ...job.options, ...run.options },
       actor,
       priority: priorityName(run.priority),
       ...(run.tick_date === null ? {} : { tickDate: run.tick_date }),
       ...link,
       idempotency,
-      // A replay never answers for a whole run.
-      ...('replayOf' in link ? { uniqueKey: null } : {}),
     });
-    return insertOrJoin(client, await sealRun(deps.crypto, made));
+    const accepted = await insertOrJoin(client, await sealRun(deps.crypto, made));
+    if (accepted.joined && run.tick_date !== null && (await dateOf(client, accepted.id)) !== run.tick_date)
+      throw new RunStateError(
+        run.id,
+        run.outcome,
+        `run '${accepted.id}' of another date is open: do it again when that has ended.`,
+      );
+    return accepted;
   }
 
   return {
@@ -103,7 +110,7 @@ export function createControl(deps: ControlDeps) {
         inTransaction(deps.ops, [], async (client): Promise<{ status: RunStatus; inHand: string[] }> => {
           const inHand: string[] = [];
           const family = await client.query<{ id: string }>('SELECT id FROM ops.open_runs WHERE parent_id = $1', [id]);
-          await untilExecuted(client, [id, ...family.rows.map((shard) => shard.id)]);
+          await untilExecutedSoon(client, [id, ...family.rows.map((shard) => shard.id)]);
           // Shards are locked before their parent, as their own ends do: the other way round the two would deadlock.
           const shards = await client.query<{ id: string }>(
             'SELECT id FROM ops.open_runs WHERE parent_id = $1 AND ($2::uuid IS NULL OR tenant_id = $2) ORDER BY id FOR UPDATE',
@@ -115,7 +122,7 @@ export function createControl(deps: ControlDeps) {
           await requestLocked(client, id, actor);
           return { status: (await endParent(client, deps.catalogue, id)) ?? 'blocked', inHand };
         }),
-      );
+      ).catch(whileExecuted(id));
       if (isEnded(status)) deps.announce([[id, status]]);
       for (const runId of inHand) deps.requestCancel(runId);
       return status;
@@ -126,7 +133,9 @@ export function createControl(deps: ControlDeps) {
       const accepted = await storeErrors(() =>
         inTransaction(deps.ops, [], async (client) => {
           const run = await endedRun(client, id, tenantId);
-          return again(run, client, actor, { retryOf: run.id }, idempotency);
+          // A replay that is done again is one of the same items.
+          const replayOf = run.replay_of === null ? {} : { replayOf: run.replay_of };
+          return again(run, client, actor, { retryOf: run.id, ...replayOf }, idempotency);
         }),
       );
       deps.wake(deps.catalogue.queues.map((queue) => queue.name));
@@ -155,12 +164,12 @@ export function createControl(deps: ControlDeps) {
   };
 }
 
-/** The ended run's input as a new run of this build's version has it. */
-function upgraded(declared: DefinedJob, run: EndedRun, input: unknown): unknown {
-  const job = jobForInput(declared, input);
-  return run.input_version < job.inputVersion && job.upgrade !== undefined
-    ? job.upgrade(input, run.input_version)
-    : input;
+async function dateOf(client: PoolClient, id: string): Promise<string | null> {
+  const { rows } = await client.query<{ date: string | null }>(
+    'SELECT tick_date::text AS date FROM ops.run_view WHERE id = $1',
+    [id],
+  );
+  return rows[0]?.date ?? null;
 }
 
 /** Ends a waiting run, whose dispatch is locked; one that runs is added to `inHand`, for its worker to be told. */

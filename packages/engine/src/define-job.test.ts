@@ -77,6 +77,16 @@ it('names every problem at once, each with the value found', () => {
   expect(problems).toHaveLength(expected.length);
 });
 
+it('takes no time that is longer than Postgres can count, or than a run may last', () => {
+  const times = (delayMs: number, timeoutMs: number) =>
+    problemsOf({ ...sweep, retry: { delayMs }, options: { timeoutMs } });
+  expect(times(2_147_483_647, 86_400_000)).toEqual([]);
+  expect(times(2_147_483_648, 86_400_001)).toEqual([
+    'expected retry.delayMs to be at most 2147483647, got 2147483648',
+    'expected options.timeoutMs to be at most 86400000, got 86400001',
+  ]);
+});
+
 it('suggests the option that was meant', () => {
   expect(problemsOf({ ...sweep, sumarize: () => ({}) })).toEqual([
     "unknown option 'sumarize', did you mean 'summarize'?",

@@ -347,12 +347,13 @@ INSERT INTO ops.dispatches (id, queue, job, priority, tenant_ids, runs)
 SELECT id, $2, job, priority, tenants::uuid[], ($1::uuid[])[first : coalesce(lead(first) OVER (ORDER BY first) - 1, cardinality($1))]
 FROM unnest($5::uuid[], $6::text[], $7::integer[], $8::smallint[], $9::text[]) AS d(id, job, first, priority, tenants)`;
 
-/** Hands the dispatches out and the turn on. No run's row is touched or locked: what somebody did to one meanwhile is seen by its claim. */
+/** Hands the dispatches out and the turn on; who is lifted had a turn as well. No run's row is touched or locked: what somebody did to one meanwhile is seen by its claim. */
 export async function handOut(
   client: PoolClient,
   queue: string,
   dispatches: readonly NewDispatch[],
   tenantCursor: string | null,
+  lifts: number,
 ): Promise<void> {
   let next = 1;
   const starts = dispatches.map((dispatch) => {
@@ -366,7 +367,7 @@ export async function handOut(
     values: [
       uuidArray(dispatches.flatMap((dispatch) => dispatch.runs)),
       queue,
-      dispatches.length,
+      dispatches.length + lifts,
       tenantCursor,
       dispatches.map((dispatch) => dispatch.id),
       dispatches.map((dispatch) => dispatch.job),

@@ -66,6 +66,17 @@ interface Taken {
   readonly cursor: string | null;
 }
 
+/** What a pass knows when it gives turns to who has waited past the bound. */
+interface OutOfTurn {
+  readonly urgent: number;
+  readonly bounds: ReadonlyMap<number, number>;
+  readonly budget: Budget;
+  /** Runs and dispatches that had a turn in this pass. */
+  readonly used: ReadonlySet<string>;
+  readonly lifts: readonly string[];
+  readonly turns: number;
+}
+
 /** Makes passes: one at a time per queue over all processes, so that windows and turns are exact. Null: another process is at it. */
 export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | null> {
   const floors = createFloors();
@@ -111,18 +122,19 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
     const { readable } = budget;
     const long = deps.kindOf(queue) === 'long';
     const window = Math.max(1, long ? state.slots : state.slots * WINDOW_PER_SLOT);
-    const late = await outOfTurn(client, queue, state, budget, window);
-    const dispatches = [...late.bundles];
+    const dispatches: Candidate[][] = [];
+    const lifts: string[] = [];
+    const bounds = boundsOf(state);
+    const [urgent] = state.waiting;
     const most = Math.max(PASS_DISPATCHES, state.slots);
-    budget.spend(dispatches.flat());
     // Runs that would only wait in Redis for a slot go together instead: a dispatch costs as much for one as for many.
     const idle = state.slots - Object.values(state.inHand).reduce((sum, n) => sum + n, 0);
-    const used = new Set(dispatches.flat().map((run) => run.id));
+    const used = new Set<string>();
     let more = false;
     let cut = false;
     let cursor: string | null = null;
     for (const priority of state.waiting) {
-      const free = window - (state.inHand[priority] ?? 0) - (priority === state.waiting[0] ? late.bundles.length : 0);
+      const free = window - (state.inHand[priority] ?? 0);
       const room = Math.min(free, most - dispatches.length);
       cut ||= room < free;
       if (room <= 0) {
@@ -140,13 +152,34 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
       };
       const { found, tenants, each } =
         everyOne(all, priority, turn, room) ?? (await look(client, queue, priority, turn, share));
+      const inTurn = (places: number) => {
+        const candidates = budget.admit(found.filter((run) => !used.has(run.id)));
+        const spread = Math.max(1, Math.min(places, idle - dispatches.length));
+        const bundles = makeBundles(candidates, share.runs, (job, backlog) =>
+          long ? 1 : bundleSize(backlog, spread, deps.msPerRun(job)),
+        );
+        return { candidates, made: pack(queue, priority, bundles, places, spread) };
+      };
+      let places = room;
+      if (bounds.size > 0 && urgent !== undefined) {
+        const gone = dispatches.filter(([run]) => run?.priority === urgent).length;
+        const turns = Math.min(
+          turnsWithin(
+            state.taken + dispatches.length + lifts.length,
+            inTurn(room).made.length,
+            priority === urgent ? room : most - dispatches.length,
+          ),
+          window - (state.inHand[urgent] ?? 0) - gone,
+        );
+        const late = await outOfTurn(client, queue, { urgent, bounds, budget, used, lifts, turns });
+        dispatches.push(...late.bundles);
+        lifts.push(...late.lifts);
+        budget.spend(late.bundles.flat());
+        for (const run of late.bundles.flat()) used.add(run.id);
+        places = Math.min(priority === urgent ? room - late.bundles.length : room, most - dispatches.length);
+      }
       if (tenants === 0) continue;
-      const candidates = budget.admit(found.filter((run) => !used.has(run.id)));
-      const spread = Math.max(1, Math.min(room, idle - dispatches.length));
-      const bundles = makeBundles(candidates, share.runs, (job, backlog) =>
-        long ? 1 : bundleSize(backlog, spread, deps.msPerRun(job)),
-      );
-      const made = pack(queue, priority, bundles, room, spread);
+      const { candidates, made } = inTurn(places);
       const taken = made.flat();
       dispatches.push(...made);
       budget.spend(taken);
@@ -159,7 +192,7 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
       // Less urgent runs wait in Postgres while more urgent ones do: in Redis they could only be overtaken.
       if (waiting) break;
     }
-    return { dispatches, lifts: late.lifts, more: more || budget.waits || budget.refused, cut: cut && more, cursor };
+    return { dispatches, lifts, more: more || budget.waits || budget.refused, cut: cut && more, cursor };
   }
 
   /** What is oldest of the tenants in turn, how many are in turn (one more at most), and the most that one of them could have. */
@@ -177,19 +210,14 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
     return { found, tenants: inTurn.length, each };
   }
 
-  /** One dispatch in ten goes to who has waited past the bound: out of Postgres, or already in Redis behind more urgent ones. */
-  async function outOfTurn(client: PoolClient, queue: string, state: QueueState, budget: Budget, window: number) {
-    const [most] = state.waiting;
-    const room = window - (most === undefined ? window : (state.inHand[most] ?? 0));
-    const turns = Math.floor((state.taken + room) / OUT_OF_TURN) - Math.floor(state.taken / OUT_OF_TURN);
-    const bounds = new Map<number, number>();
-    for (const priority of [2, 3, 4]) {
-      const bound = WAITING_BOUND_MS[priorityName(priority)];
-      const some = state.waiting.includes(priority) || (state.inHand[priority] ?? 0) > 0;
-      if (bound !== null && some && most !== undefined && priority > most) bounds.set(priority, bound);
-    }
-    if (turns <= 0 || bounds.size === 0 || most === undefined) return { bundles: [], lifts: [] };
-    const lifts = (await dispatchedTooLong(client, queue, bounds, [...lifted], turns)).slice(0, turns);
+  /** So many dispatches for who has waited past the bound: out of Postgres, or already in Redis behind more urgent ones. */
+  async function outOfTurn(
+    client: PoolClient,
+    queue: string,
+    { urgent, bounds, budget, used, turns, lifts: before }: OutOfTurn,
+  ) {
+    if (turns <= 0) return { bundles: [], lifts: [] };
+    const lifts = (await dispatchedTooLong(client, queue, bounds, [...lifted, ...before], turns)).slice(0, turns);
     if (lifts.length === turns) return { bundles: [], lifts };
     const found = await waitedTooLong(
       client,
@@ -198,13 +226,13 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
       budget.readable,
       budget.heldTenants,
       budget.heldPairs,
-      (turns - lifts.length) * MAX_BUNDLE,
+      used.size + (turns - lifts.length) * MAX_BUNDLE,
     );
-    const candidates = budget.admit(found);
+    const candidates = budget.admit(found.filter((run) => !used.has(run.id)));
     const size = (job: string) =>
       deps.kindOf(queue) === 'long' ? 1 : bundleSize(candidates.length, turns, deps.msPerRun(job));
     const bundles = makeBundles(candidates, turns - lifts.length, size);
-    return { bundles: bundles.map((bundle) => bundle.map((run) => ({ ...run, priority: most }))), lifts };
+    return { bundles: bundles.map((bundle) => bundle.map((run) => ({ ...run, priority: urgent }))), lifts };
   }
 
   async function once(queue: string, limits: QueueLimits | null): Promise<Pass | null> {
@@ -254,7 +282,8 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
             },
           ];
         });
-        if (dispatches.length > 0) beforeCommit(handOut(client, queue, dispatches, cursor));
+        if (dispatches.length + lifts.length > 0)
+          beforeCommit(handOut(client, queue, dispatches, cursor, lifts.length));
         await budget.record(client);
         return { dispatches, lifts, more, again: cut || (budget.refused && dispatches.length > 0) };
       },
@@ -271,6 +300,29 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
     else calm.delete(queue);
     return made;
   };
+}
+
+/** Bounds of the priorities that wait behind a more urgent one. */
+function boundsOf(state: QueueState): ReadonlyMap<number, number> {
+  const bounds = new Map<number, number>();
+  const [urgent] = state.waiting;
+  for (const priority of [2, 3, 4]) {
+    const bound = WAITING_BOUND_MS[priorityName(priority)];
+    const some = state.waiting.includes(priority) || (state.inHand[priority] ?? 0) > 0;
+    if (bound !== null && some && urgent !== undefined && priority > urgent) bounds.set(priority, bound);
+  }
+  return bounds;
+}
+
+/** How many of the next dispatches, `places` at most, are a tenth where so many go in their turn: what is not handed out has no tenth. */
+function turnsWithin(taken: number, inTurn: number, places: number): number {
+  let turns = 0;
+  let left = inTurn;
+  for (let at = taken; at < taken + places; at++) {
+    if (at % OUT_OF_TURN === OUT_OF_TURN - 1) turns++;
+    else if (left-- === 0) break;
+  }
+  return turns;
 }
 
 /** Where all that waits is known, its priorities are. */

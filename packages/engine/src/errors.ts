@@ -32,8 +32,19 @@ export class UnknownJobError extends NightshiftError {
 }
 
 export class UnknownTenantError extends NightshiftError {
-  constructor(tenant: string, system: string) {
-    super('unknown-tenant', `There is no tenant '${tenant}' in system '${system}'.`);
+  /** Null: a tenant was needed and none was named. */
+  readonly tenant: string | null;
+  /** `any`: it was looked for in all of them. */
+  readonly system: string;
+  constructor(tenant: string | null, system: string) {
+    super(
+      'unknown-tenant',
+      tenant === null
+        ? `A tenant of system '${system}' is needed, and none is named.`
+        : `There is no tenant '${tenant}' in system '${system}'.`,
+    );
+    this.tenant = tenant;
+    this.system = system;
   }
 }
 

@@ -40,6 +40,8 @@ export interface OpenFacts {
   readonly shards: number;
   readonly lastError: string | null;
   readonly upstream: UpstreamRun | null;
+  /** The earlier run behind which it waits in line. */
+  readonly ahead: UpstreamRun | null;
   readonly pause: PauseView | null;
   /** Live workers of its queue, and the highest version of its input that they read; null: none knows the job. */
   readonly workers: { readonly live: number; readonly version: number | null };
@@ -61,7 +63,12 @@ SELECT clock_timestamp() AS now, o.id, o.tenant_id AS "tenantId", o.job, o.queue
      FROM ops.audit_log l WHERE l.run_id = o.id AND l.action NOT IN ('run.accepted', 'run.ended') AND l.action IN ('run.snoozed', 'run.retry_scheduled')
      ORDER BY l.seq DESC LIMIT 1) AS "snoozedBy",
   (SELECT jsonb_build_object('id', u.id, 'status', u.status) FROM ops.run_view u
-     WHERE u.tenant_id = o.tenant_id AND u.job = o.after_job AND u.tick_date = o.tick_date ORDER BY u.id DESC LIMIT 1) AS upstream,
+     WHERE u.tenant_id = o.tenant_id AND u.job = o.after_job AND u.tick_date = o.tick_date AND u.options ->> 'dryRun' IS DISTINCT FROM 'true'
+     ORDER BY u.id DESC LIMIT 1) AS upstream,
+  (SELECT jsonb_build_object('id', x.id, 'status', ${statusOf('x')}) FROM ops.open_runs x JOIN ops.triggers theirs ON theirs.id = x.trigger_id
+     JOIN ops.triggers own ON own.id = o.trigger_id
+     WHERE o.state = 'blocked' AND o.unique_key IS NULL AND x.tenant_id = o.tenant_id AND x.job = o.job AND x.id < o.id AND x.parent_id IS NULL
+       AND theirs.kind = own.kind ORDER BY x.id DESC LIMIT 1) AS ahead,
   (SELECT jsonb_build_object('live', count(*), 'version', max((w.jobs ->> o.job)::integer)) FROM ops.workers w WHERE ${LIVE}) AS workers
 FROM ops.open_runs o WHERE o.id = $1`;
 

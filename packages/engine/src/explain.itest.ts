@@ -189,6 +189,32 @@ test('waiting for another job’s run of its date', async () => {
   expect((await explain(id))[1]).toContain(`which is queued (${upstream})`);
 });
 
+test('not waiting for a dry run of that job', async () => {
+  const id = await accept();
+  await set(id, `state = 'blocked', after_job = 'tiny.long', tick_date = '2026-11-22', blocked_until = now()`);
+  const dry = await accept({ job: task.name, options: { dryRun: true } });
+  await set(dry, `tick_date = '2026-11-22'`);
+  expect((await explain(id))[1]).toContain('which nobody has started');
+});
+
+test('in line behind an earlier run of its own job', async () => {
+  await worker();
+  const [first, second] = [await accept(), await accept()];
+  for (const id of [first, second])
+    await sql(
+      `WITH t AS (INSERT INTO ops.triggers (id, kind, job, actor, expected_runs) VALUES (gen_random_uuid(), 'tick', $2, 'clock', 1) RETURNING id)
+       UPDATE ops.open_runs o SET trigger_id = t.id FROM t WHERE o.id = $1`,
+      [id, job.name],
+    );
+  await set(second, `state = 'blocked', after_job = job`);
+  expect(await explain(second)).toEqual([
+    'waiting-for-job',
+    `It waits in line behind an earlier run of its job, which is queued (${first}).`,
+  ]);
+  await engine.producer.cancel(first, 'ada', null);
+  expect((await explain(second))[0]).toBe('about-to-start');
+});
+
 test('waiting for its shards', async () => {
   const id = await accept({ job: task.name });
   await set(id, `state = 'blocked'`);

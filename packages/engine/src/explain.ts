@@ -114,6 +114,14 @@ function blocked(facts: OpenFacts): Finding | null {
     return ['waiting-for-shards', `Its work is done by shards; not ended yet: ${shards}.`];
   }
   if (facts.snoozedUntil !== null && facts.snoozedUntil > facts.now) return snoozed(facts, facts.snoozedUntil);
+  const { ahead } = facts;
+  if (ahead !== null && (facts.afterJob === facts.job || (facts.upstream !== null && isEnded(facts.upstream.status))))
+    return [
+      'waiting-for-job',
+      `It waits in line behind an earlier run of its job, which is ${ahead.status} (${ahead.id}).`,
+    ];
+  // Nobody is before it any more, or its upstream has ended: within a second it is queued.
+  if (facts.afterJob === facts.job) return null;
   const date = facts.tickDate === null ? '' : ` of ${facts.tickDate}`;
   const until = `until ${time(facts.blockedUntil)} at the latest`;
   return [

@@ -10,7 +10,9 @@ function fakeClient() {
   const client: SqlClient = {
     async query(statement) {
       const text = String(statement);
-      if (text.startsWith('SAVEPOINT')) savepoints.push([...written]);
+      // Nothing is put off to the commit here.
+      if (text.startsWith('SAVEPOINT asked')) savepoints.pop();
+      else if (text.startsWith('SAVEPOINT')) savepoints.push([...written]);
       else if (text.startsWith('ROLLBACK TO')) written = savepoints.pop() ?? [];
       else savepoints.pop();
       return { rows: [], rowCount: 0 };

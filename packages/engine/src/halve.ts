@@ -9,6 +9,10 @@ export interface Halved<Item, Result> {
 /** Undoes what `work` did so far, from within it: its savepoint stays. */
 export const UNDO_PART = 'ROLLBACK TO SAVEPOINT part';
 
+/** What its constraints put off to the commit is asked here, and again there: by then nobody could tell whose fault it is. */
+const RELEASE_PART =
+  'SAVEPOINT asked; SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK TO SAVEPOINT asked; RELEASE SAVEPOINT part';
+
 /**
  * Does `work` on all items inside a savepoint; where it throws an error of the data, on each half, down to the items that fail alone: one
  * bad item among n costs log₂ n more tries. `rethrow` names errors that are not the data's fault: they end the whole batch.
@@ -22,7 +26,7 @@ export async function halve<Item, Result>(
   await client.query('SAVEPOINT part');
   try {
     const result = await work(items);
-    await client.query('RELEASE SAVEPOINT part');
+    await client.query(RELEASE_PART);
     return { done: [{ items, result }], failed: [] };
   } catch (error) {
     if (rethrow(error)) throw error;

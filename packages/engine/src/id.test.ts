@@ -16,6 +16,18 @@ it('ascends, within a millisecond and when the clock steps back', () => {
   expect(new Set(ids).size).toBe(ids.length);
 });
 
+it('is of now again once a clock is put right that was days ahead', () => {
+  const now = 2_050_000_000_000;
+  const day = 86_400_000;
+  vi.useFakeTimers({ now: now + 60 * day });
+  const ahead = newId();
+  vi.setSystemTime(now);
+  const ids = [newId(), newId()];
+  expect(ids.toSorted()).toEqual(ids);
+  expect(ids.every((id) => id < ahead)).toBe(true);
+  expect(ids.map((id) => Number.parseInt(id.replace('-', '').slice(0, 12), 16))).toEqual([now, now]);
+});
+
 it('begins each millisecond anywhere, so that the ids of several processes differ in more than their tail', () => {
   vi.useFakeTimers({ now: 2_100_000_000_000 });
   const counts = Array.from({ length: 100 }, (_, i) => {

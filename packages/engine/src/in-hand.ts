@@ -1,4 +1,6 @@
 import type { SqlClient } from './define-job.ts';
+import { RunStateError, StoreUnavailableError } from './errors.ts';
+import { isLocked } from './store-errors.ts';
 
 // A run is in hand, in Redis or with a worker, while a row of `ops.dispatches` names it; its own row does not say so. Handing out hundreds of runs
 // writes one row, and deleting that gives them back. The row's lock is the claim of those of its runs that are queued.
@@ -18,6 +20,26 @@ export const statusOf = (run: string) =>
 export async function untilExecuted(client: SqlClient, runs: readonly string[]): Promise<void> {
   await client.query('SELECT 1 FROM ops.dispatches WHERE runs && $1::uuid[] ORDER BY id FOR UPDATE', [runs]);
 }
+
+/** The same for somebody who wants an answer: a short run is executed under that lock to its end. Errors: `lock_timeout` (see `whileExecuted`). */
+export async function untilExecutedSoon(client: SqlClient, runs: readonly string[]): Promise<void> {
+  await client.query(`SET LOCAL lock_timeout = ${ANSWER_MS}`);
+  await untilExecuted(client, runs);
+}
+
+/** Less than a statement of whoever must answer may take, ms. */
+const ANSWER_MS = 2_000;
+
+/** For errors of `storeErrors`. Errors: `RunStateError` for a run that was executed all the while; others as they are. */
+export const whileExecuted = (id: string) => (error: unknown) => {
+  throw isLocked(error instanceof StoreUnavailableError ? error.cause : error)
+    ? new RunStateError(
+        id,
+        'dispatched',
+        'a worker executes it at this moment, which cannot be interrupted: wait for its end.',
+      )
+    : error;
+};
 
 /** The run is no longer its dispatch's, which others may be left in, or none. Its row was locked by `untilExecuted`. */
 export async function takeOut(client: SqlClient, run: string): Promise<void> {

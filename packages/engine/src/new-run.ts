@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { hasPersonal, type Path, personalPaths } from './crypto/personal.ts';
 import { SEALED } from './crypto/sealed-input.ts';
-import { type DefinedJob, jobForInput, type RunOptions } from './define-job.ts';
+import { type DefinedJob, jobForInput, type RunOptions, runOptionsSchema } from './define-job.ts';
 import { type FieldProblem, InvalidInputError } from './errors.ts';
 import { newId } from './id.ts';
 import { type Priority, priorityNumber } from './priority.ts';
@@ -129,11 +129,14 @@ export function newRun(parts: NewRunParts): NewRun {
   };
 }
 
-/** A dry run or a run of chosen items never answers for a whole one, and never waits behind it. */
+/**
+ * A dry run or a run of chosen items never answers for a whole one, and never waits behind it. A replay neither, but for another of the same run:
+ * both open, they would do its items twice.
+ */
 function defaultUniqueKey(job: DefinedJob, input: string, parts: NewRunParts): string | null {
-  return job.schedule !== undefined && !parts.options.dryRun && input === '{}' && parts.dueAt === undefined
-    ? job.name
-    : null;
+  if (parts.options.dryRun) return null;
+  if (parts.replayOf !== undefined) return `${job.name} replay of ${parts.replayOf}`;
+  return job.schedule !== undefined && input === '{}' && parts.dueAt === undefined ? job.name : null;
 }
 
 /** Errors: `InvalidInputError` where a run of one tenant names none, or a run of the system names one. */
@@ -145,6 +148,14 @@ export function checkOfOneTenant(job: DefinedJob, named: string | null, input: u
   throw named === null
     ? invalid(job, '/tenant', 'required', 'a run with this input is one tenant’s: name it, by slug or id')
     : invalid(job, '/tenant', 'unsupported', 'a run with this input is the system’s: name no tenant');
+}
+
+/** Errors: `InvalidInputError` for options that no caller may give: the dispatcher reads them, and one that it cannot read would stop its queue. */
+export function checkOptions(job: DefinedJob, options: Partial<RunOptions> | undefined): void {
+  if (options === undefined) return;
+  const parsed = runOptionsSchema.safeParse(options);
+  if (!parsed.success)
+    throw new InvalidInputError(`Options of '${job.name}' are not valid`, fieldProblems(parsed.error, '/options'));
 }
 
 function checkedInput(job: DefinedJob, input: unknown): { input: string; personal: readonly Path[] } {

@@ -41,6 +41,14 @@ it('lengthens by jitter, never shortens', () => {
   expect(retryDelayMs(refined, 1, () => 1)).toBe(1_500);
 });
 
+it('waits no longer than Postgres can count, however often the delay was doubled', () => {
+  const doubled = retryPolicy('LOW', { retries: 2_000, delayMs: 3_600_000, backoff: 'exponential', jitter: 1 });
+  expect([10, 11, 20, 2_000].map((attempt) => retryDelayMs(doubled, attempt, () => 0))).toEqual([
+    1_843_200_000, 2_147_483_647, 2_147_483_647, 2_147_483_647,
+  ]);
+  expect(retryDelayMs(doubled, 10, () => 1)).toBe(2_147_483_647);
+});
+
 it('ends a completed attempt, and says when items failed', () => {
   expect(judge({ kind: 'completed', result: 1, failedItems: 0 }, 1, policy)).toMatchObject({
     write: 'end',

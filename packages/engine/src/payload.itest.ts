@@ -136,7 +136,7 @@ it('is a bundle’s where all of it completed, and each run’s own where one fa
   expect(shared).toEqual([{ shared: false }, { shared: true }]);
   expect(
     await read(
-      `SELECT 1 FROM ops.runs r JOIN ops.payloads p ON p.id = r.payload_id AND p.tenant_id = r.tenant_id WHERE r.outcome = 'failed' AND (p.id <> r.id OR p.results IS NOT NULL)`,
+      `SELECT 1 FROM ops.runs r JOIN ops.payloads p ON p.id = r.payload_id AND p.tenant_id = r.tenant_id WHERE r.outcome = 'failed' AND (p.runs <> ARRAY[r.id] OR p.results IS NOT NULL)`,
     ),
   ).toEqual([]);
 });

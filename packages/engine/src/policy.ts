@@ -9,6 +9,9 @@ export interface RetryPolicy {
   readonly jitter: number;
 }
 
+/** Longest wait before a retry, ms: Postgres' integer, nearly 25 days. */
+export const MAX_DELAY_MS = 2_147_483_647;
+
 /** SPEC 2, after the medication system's priority table. */
 const BY_PRIORITY: Readonly<Record<Priority, RetryPolicy>> = {
   CRITICAL: { retries: 5, delayMs: 60_000, backoff: 'fixed', jitter: 0 },
@@ -26,5 +29,5 @@ export function retryPolicy(priority: Priority, refined: Partial<RetryPolicy> = 
 export function retryDelayMs(policy: RetryPolicy, failedAttempt: number, random = Math.random): number | null {
   if (failedAttempt > policy.retries) return null;
   const base = policy.backoff === 'exponential' ? policy.delayMs * 2 ** (failedAttempt - 1) : policy.delayMs;
-  return Math.round(base * (1 + policy.jitter * random()));
+  return Math.min(Math.round(base * (1 + policy.jitter * random())), MAX_DELAY_MS);
 }

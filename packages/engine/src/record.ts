@@ -1,5 +1,6 @@
 import { type ClaimedRun, LEASE_SECONDS } from './claim.ts';
 import type { SqlClient } from './define-job.ts';
+import { newId } from './id.ts';
 import { namedQuery } from './named-query.ts';
 import type { RunOutcome } from './run-status.ts';
 
@@ -27,13 +28,13 @@ export interface End extends Held {
 // The audit row bears the run's `ended_at`: by it and the tenant it is found, in no index by run.
 const END = `
 WITH given AS (
-  SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::jsonb[], $5::text[], $6::text[], $7::integer[])
-    AS g(id, fence, outcome, result, error_class, error_message, duration_ms)
+  SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::jsonb[], $5::text[], $6::text[], $7::integer[], $11::uuid[])
+    AS g(id, fence, outcome, result, error_class, error_message, duration_ms, payload_id)
 ), ended AS (
   DELETE FROM ops.open_runs o USING given g
   WHERE o.id = ANY ($1::uuid[]) AND o.id = g.id AND o.fence = g.fence AND o.state = coalesce($10, o.state)
-  RETURNING o.*, g.outcome, g.result, g.error_class, g.error_message, statement_timestamp() AS ended_at,
-    coalesce(g.duration_ms, extract(epoch FROM statement_timestamp() - o.started_at) * 1000)::integer AS duration_ms
+  RETURNING o.*, g.outcome, g.result, g.error_class, g.error_message, g.payload_id, statement_timestamp() AS ended_at,
+    least(coalesce(g.duration_ms, extract(epoch FROM statement_timestamp() - o.started_at) * 1000), 2147483647)::integer AS duration_ms
 ), history AS (
   INSERT INTO ops.runs (id, tenant_id, job, input_version, queue, priority, outcome, attempts, crashes, due_at, accepted_at, started_at,
     ended_at, duration_ms, bundle_size, worker, expected, processed, changed, failed_items, error_class, error_message, trigger_id,
@@ -41,11 +42,11 @@ WITH given AS (
   SELECT id, tenant_id, job, input_version, queue, priority, outcome, attempt, crashes, due_at, accepted_at,
     coalesce(started_at, ended_at - make_interval(secs => duration_ms / 1000.0)), ended_at, duration_ms, $9, coalesce($8, worker),
     expected, processed, changed, failed_items, error_class, error_message, trigger_id, parent_id, retry_of, replay_of, stale_inputs,
-    tick_date, actor, options, CASE WHEN input <> '{}' OR result IS NOT NULL THEN id END
+    tick_date, actor, options, CASE WHEN input <> '{}' OR result IS NOT NULL THEN payload_id END
   FROM ended
 ), payload AS (
   INSERT INTO ops.payloads (id, tenant_id, runs, inputs, results)
-  SELECT id, tenant_id, ARRAY[id], ARRAY[input], CASE WHEN result IS NOT NULL THEN ARRAY[result] END
+  SELECT payload_id, tenant_id, ARRAY[id], ARRAY[input], CASE WHEN result IS NOT NULL THEN ARRAY[result] END
   FROM ended WHERE input <> '{}' OR result IS NOT NULL
 ), audited AS (
   INSERT INTO ops.audit_log (at, tenant_id, actor, action, run_id, details)
@@ -55,10 +56,15 @@ WITH given AS (
 SELECT id, outcome, CASE WHEN options ->> 'dryRun' = 'true' THEN NULL ELSE replay_of END AS replay_of,
   CASE WHEN options ->> 'dryRun' = 'true' THEN NULL ELSE tally END AS tally FROM ended`;
 
-/** What a replay met again and did not fail on is mended; what failed once more has a failure of its own under the replay's id. */
+/** What a replay met again and did not fail on is mended, in the run that it replays and in those that this one replayed; what failed once more has a failure of its own under the replay's id. */
 const MENDED = `
-UPDATE ops.item_failures f SET replayed_by = g.id FROM unnest($1::uuid[], $2::uuid[]) AS g(id, replay_of)
-WHERE f.run_id = g.replay_of AND f.replayed_by IS NULL AND f.notification_id IS NULL
+WITH RECURSIVE g AS (
+  SELECT id, replay_of, replay_of AS mended FROM unnest($1::uuid[], $2::uuid[]) AS u(id, replay_of)
+  UNION ALL SELECT g.id, g.replay_of, r.replay_of FROM g JOIN ops.runs r ON r.id = g.mended WHERE r.replay_of IS NOT NULL
+)
+UPDATE ops.item_failures f SET replayed_by = g.id FROM g
+WHERE f.run_id = g.mended AND f.replayed_by IS NULL AND f.notification_id IS NULL
+  AND EXISTS (SELECT 1 FROM ops.item_failures same WHERE same.run_id = g.replay_of AND same.item_key = f.item_key)
   AND NOT EXISTS (SELECT 1 FROM ops.item_failures again WHERE again.run_id = g.id AND again.item_key = f.item_key)`;
 
 /** What a run's tally calls `task:<TYPE>` are tasks that it generated. A parent has no tally of its own: its shards' ends count theirs. */
@@ -92,6 +98,8 @@ export async function endRuns(
     by.worker,
     by.bundleSize,
     by.as,
+    // Of now, and not the run's: what was accepted long ago is kept as long as the rest, and dropped with it.
+    column(() => newId()),
   ]);
   const mended = rows.filter((row) => row.replay_of !== null && row.outcome.startsWith('completed'));
   if (mended.length > 0) await client.query(MENDED, [mended.map((row) => row.id), mended.map((row) => row.replay_of)]);
@@ -246,10 +254,14 @@ export interface Progress {
   readonly tally: Readonly<Record<string, number>>;
 }
 
-/** The checkpoint: the last statement of a batch's transaction. Null: the run is lost and the batch must be rolled back. */
+/**
+ * The checkpoint: the last statement of a batch's transaction. `from`: the cursor that the batch began at. Null: the run is lost, or somebody has done
+ * this batch, and it must be rolled back.
+ */
 export async function checkpoint(
   client: SqlClient,
   held: Held,
+  from: string | null,
   progress: Progress,
 ): Promise<{ cancelRequested: boolean } | null> {
   const rows = await namedQuery<{ cancelRequested: boolean }>(
@@ -257,7 +269,8 @@ export async function checkpoint(
     'ns-checkpoint',
     `UPDATE ops.open_runs SET cursor = $3, expected = $4, processed = $5, changed = $6, failed_items = $7, tally = $8,
        lease_until = clock_timestamp() + interval '${LEASE_SECONDS} seconds'
-     WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING cancel_requested_at IS NOT NULL AS "cancelRequested"`,
+     WHERE id = $1 AND fence = $2 AND state = 'running' AND cursor IS NOT DISTINCT FROM $9
+     RETURNING cancel_requested_at IS NOT NULL AS "cancelRequested"`,
     [
       held.id,
       held.fence,
@@ -267,7 +280,21 @@ export async function checkpoint(
       progress.changed,
       progress.failedItems,
       JSON.stringify(progress.tally),
+      from,
     ],
+  );
+  return rows[0] ?? null;
+}
+
+/** What the last checkpoint stored. Null: the run is lost. */
+export async function readProgress(
+  client: SqlClient,
+  held: Held,
+): Promise<(Progress & { cancelRequested: boolean }) | null> {
+  const { rows } = await client.query<Progress & { cancelRequested: boolean }>(
+    `SELECT cursor, expected, processed, changed, failed_items AS "failedItems", coalesce(tally, '{}') AS tally,
+       cancel_requested_at IS NOT NULL AS "cancelRequested" FROM ops.open_runs WHERE id = $1 AND fence = $2 AND state = 'running'`,
+    [held.id, held.fence],
   );
   return rows[0] ?? null;
 }
@@ -279,6 +306,15 @@ export async function keysToReplay(client: SqlClient, replayOf: string): Promise
     [replayOf],
   );
   return new Set(rows.map((row) => row.item_key));
+}
+
+/** Tenants of the items that a replay is to mend. */
+export async function tenantsToMend(client: SqlClient, replayOf: string): Promise<string[]> {
+  const { rows } = await client.query<{ tenant_id: string }>(
+    'SELECT DISTINCT tenant_id FROM ops.item_failures WHERE run_id = $1 AND replayed_by IS NULL AND notification_id IS NULL',
+    [replayOf],
+  );
+  return rows.map((row) => row.tenant_id);
 }
 
 export interface ItemFailure {
@@ -329,6 +365,15 @@ export async function releaseLong(client: SqlClient, held: Held, worker: string)
   return rows.length > 0;
 }
 
+/** Locks the held row. True: somebody asked for the run's end since it was claimed. */
+export async function cancelRequested(client: SqlClient, held: Held): Promise<boolean> {
+  const { rows } = await client.query<{ asked: boolean }>(
+    `SELECT cancel_requested_at IS NOT NULL AS asked FROM ops.open_runs WHERE id = $1 AND fence = $2 AND state = 'running' FOR UPDATE`,
+    [held.id, held.fence],
+  );
+  return rows[0]?.asked === true;
+}
+
 /** A worker that dies with the same run in hand this often was killed by it. */
 export const MAX_CRASHES = 3;
 
@@ -357,12 +402,12 @@ const STALLED = `claimed AS (
 
 /**
  * Counts a crash for the queued runs of a dispatch whose worker died, or for long runs whose leases expired, and puts them back as lone runs.
- * Resolves to the rows with their new count; the caller ends those at `MAX_CRASHES` in the same transaction.
+ * Resolves to the rows with their new count; the caller ends those at `MAX_CRASHES`, and those to be cancelled, in the same transaction.
  */
 export async function countCrashes(
   client: SqlClient,
   where: { dispatchId: string } | 'expired-leases',
-): Promise<(Held & { crashes: number; job: string; tenantId: string; queue: string })[]> {
+): Promise<(Held & { crashes: number; job: string; tenantId: string; queue: string; cancelRequested: boolean })[]> {
   const expired = where === 'expired-leases';
   return namedQuery(
     client,
@@ -377,7 +422,7 @@ export async function countCrashes(
        INSERT INTO ops.audit_log (tenant_id, actor, action, run_id, details)
        SELECT tenant_id, 'platform', 'run.crashed', id, jsonb_build_object('job', job, 'crashes', crashes, 'worker', lost_worker) FROM put
      )
-     SELECT id, fence, crashes, job, tenant_id AS "tenantId", queue FROM put`,
+     SELECT id, fence, crashes, job, tenant_id AS "tenantId", queue, cancel_requested_at IS NOT NULL AS "cancelRequested" FROM put`,
     expired ? [] : [where.dispatchId],
   );
 }

@@ -11,6 +11,7 @@ import { countCrashes, type End, endRuns, type Held, MAX_CRASHES } from './recor
 import { incarnationKey } from './redis-names.ts';
 import type { RunStatus } from './run-status.ts';
 import { endParent, parentsLeft } from './shard.ts';
+import { isConnectionError } from './store-errors.ts';
 
 const ROUND_MS = 2_000;
 /** A dispatch this old is looked for in Redis, s. */
@@ -43,7 +44,8 @@ DELETE FROM ops.dispatches WHERE id IN (
 type Crashed = Awaited<ReturnType<typeof countCrashes>>;
 
 /**
- * Counts a crash for the rows that `where` picks and puts them back; those that reached `MAX_CRASHES` end instead, with an alert. One
+ * Counts a crash for the rows that `where` picks and puts them back; those that were to be cancelled, and with an alert those that reached
+ * `MAX_CRASHES`, end instead. One
  * transaction: a run that was put back first could be handed out, and kill once more, before it ended.
  */
 export async function recordCrashes(
@@ -52,16 +54,23 @@ export async function recordCrashes(
 ): Promise<Crashed> {
   const { crashed, ended } = await inTransaction(deps.ops, [], async (client) => {
     const counted = await countCrashes(client, where);
-    const looping = counted.filter((run) => run.crashes >= MAX_CRASHES);
-    if (looping.length === 0) return { crashed: counted, ended: [] };
-    const ids = await endRuns(client, looping.map(crashLoopEnd), { worker: null, bundleSize: null, as: null });
-    return { crashed: counted, ended: looping.filter((run) => ids.has(run.id)) };
+    const over = counted.filter((run) => run.cancelRequested || run.crashes >= MAX_CRASHES);
+    if (over.length === 0) return { crashed: counted, ended: [] };
+    const ids = await endRuns(client, over.map(crashEnd), { worker: null, bundleSize: null, as: null });
+    return { crashed: counted, ended: over.filter((run) => ids.has(run.id)) };
   });
-  await reportCrashLoops(deps, ended);
+  const cancelled = ended.filter((run) => run.cancelRequested);
+  if (cancelled.length > 0) deps.announce(cancelled.map((run) => [run.id, 'cancelled']));
+  await reportCrashLoops(
+    deps,
+    ended.filter((run) => !run.cancelRequested),
+  );
   return crashed;
 }
 
-function crashLoopEnd(run: Held & { crashes: number }): End {
+function crashEnd(run: Held & { crashes: number; cancelRequested: boolean }): End {
+  if (run.cancelRequested)
+    return { ...run, outcome: 'cancelled', result: null, errorClass: null, errorMessage: null, durationMs: null };
   const error = new CrashLoopError(run.crashes);
   return {
     ...run,
@@ -92,22 +101,36 @@ async function reportCrashLoops(deps: Pick<RecoverDeps, 'ops' | 'announce' | 'lo
 /** The loop that finds what crashes left: an emptied Redis, lost dispatches, expired leases. Every worker runs it. */
 export function createRecovery(deps: RecoverDeps): Loop {
   return createLoop('recover', deps.log, async () => {
-    await expiredLeases(deps);
-    await leftParents(deps);
-    await deps.ops.query(FORGET_DISPATCHES);
-    if (deps.redis.status === 'ready') {
-      await emptiedRedis(deps);
-      await lostDispatches(deps);
+    // Each by itself: one run that cannot be ended must not keep all others from being found.
+    const errors: unknown[] = [];
+    const steps = [
+      expiredLeases,
+      leftParents,
+      forgetDispatches,
+      ...(deps.redis.status === 'ready' ? [emptiedRedis, lostDispatches] : []),
+    ];
+    for (const step of steps) {
+      if (errors.some(isConnectionError)) break;
+      await step(deps).catch((error) => errors.push(error));
     }
+    if (errors.length > 0) throw errors[0];
     return ROUND_MS;
   });
 }
 
+async function forgetDispatches(deps: RecoverDeps): Promise<void> {
+  await deps.ops.query(FORGET_DISPATCHES);
+}
+
 async function leftParents(deps: RecoverDeps): Promise<void> {
+  const errors: unknown[] = [];
   for (const parent of await parentsLeft(deps.ops)) {
-    const outcome = await inTransaction(deps.ops, [], (client) => endParent(client, deps.catalogue, parent.id));
-    if (outcome !== null) deps.announce([[parent.id, outcome]]);
+    await inTransaction(deps.ops, [], (client) => endParent(client, deps.catalogue, parent.id)).then(
+      (outcome) => outcome !== null && deps.announce([[parent.id, outcome]]),
+      (error) => errors.push(error),
+    );
   }
+  if (errors.length > 0) throw errors[0];
 }
 
 async function expiredLeases(deps: RecoverDeps): Promise<void> {

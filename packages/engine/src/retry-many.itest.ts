@@ -2,17 +2,32 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
 import { findRun } from './query/index.ts';
 import { type TestEngine, testEngine } from './testing/index.ts';
-import { tinyRequest } from './testing/tiny.ts';
+import { tinyRequest, tinyTask } from './testing/tiny.ts';
 
 let broken = true;
 const handle = async (_ctx: unknown, runs: readonly unknown[]) =>
   runs.map(() => (broken ? { error: new TypeError('broken') } : { ok: 1 }));
 const one = tinyRequest('one', { retry: { retries: 0 }, handle, input: z.strictObject({ n: z.int() }) });
 const two = tinyRequest('two', { retry: { retries: 0 }, handle });
+/** Takes seconds, where its version before took minutes. */
+const upgraded = tinyRequest('upgraded', {
+  retry: { retries: 0 },
+  handle,
+  inputVersion: 2,
+  input: z.strictObject({ seconds: z.int() }),
+  upgrade: (old, from) => (from < 2 ? { seconds: (old as { minutes: number }).minutes * 60 } : old),
+});
+const nightly = tinyTask('nightly', {
+  schedule: { cron: '59 23 * * *', zone: 'UTC' },
+  retry: { retries: 0 },
+  async run() {
+    if (broken) throw new TypeError('broken');
+  },
+});
 
 let engine: TestEngine;
 beforeAll(async () => {
-  engine = await testEngine({ jobs: [one, two] });
+  engine = await testEngine({ jobs: [one, two, upgraded, nightly] });
   for (const slug of ['a', 'b', 'c']) await engine.store.addTenant('tiny', slug);
 });
 afterAll(() => engine.close());
@@ -65,7 +80,9 @@ test('a tenant’s caller retries its own; jobs that it may not start are left',
 
 test('what its job no longer takes is refused, and the others go on', async () => {
   const [bad, good] = await failed(one, 'c', 2);
-  await engine.store.admin.query(`UPDATE ops.payloads SET inputs = ARRAY['{"n": "x"}'::jsonb] WHERE id = $1`, [bad]);
+  await engine.store.admin.query(`UPDATE ops.payloads SET inputs = ARRAY['{"n": "x"}'::jsonb] WHERE $1 = ANY (runs)`, [
+    bad,
+  ]);
   const since = new Date(Date.now() - 60_000);
   const { count, runs } = await engine.producer.retryMany(
     { status: 'failed', job: one.name, tenant: 'c', since, limit: 10 },
@@ -82,13 +99,74 @@ test('what its job no longer takes is refused, and the others go on', async () =
 test('what it was given and is no longer there is refused, and not done with nothing instead', async () => {
   const [gone, kept] = await failed(one, 'c', 2);
   // As when its week has been dropped.
-  await engine.store.admin.query('DELETE FROM ops.payloads WHERE id = $1', [gone]);
+  await engine.store.admin.query('DELETE FROM ops.payloads WHERE $1 = ANY (runs)', [gone]);
   const filter = { status: 'failed', job: one.name, tenant: 'c', limit: 20 } as const;
   const { runs } = await engine.producer.retryMany(filter, 'ada', null);
   expect(runs.filter(({ id }) => id === gone || id === kept)).toMatchObject([
     { id: gone, retryId: null, refused: expect.stringContaining('past its retention') },
     { id: kept, refused: null },
   ]);
+});
+
+test('what can no longer be done does not stand before what can', async () => {
+  await engine.store.addTenant('tiny', 'd');
+  const gone = await failed(two, 'd', 3);
+  const [kept] = await failed(two, 'd', 1);
+  await engine.store.admin.query('DELETE FROM ops.payloads WHERE runs && $1::uuid[]', [gone]);
+  const filter = { status: 'failed', job: two.name, tenant: 'd', limit: 3 } as const;
+  const { count, runs, more } = await engine.producer.retryMany(filter, 'ada', null);
+  expect({ count, more }).toEqual({ count: 1, more: true });
+  expect(runs.map((run) => run.id)).toEqual([...gone.slice(0, 2), kept]);
+  expect(runs.at(-1)).toMatchObject({ id: kept, refused: null });
+});
+
+/** A run that failed, and was something else when it was accepted. */
+async function failedAs(job: { name: string }, input: object, columns: string): Promise<string> {
+  broken = true;
+  await engine.producer.pause('job', job.name, 'test');
+  const { id } = await engine.producer.accept({ job: job.name, tenant: 'a', input }, 'test');
+  await engine.store.admin.query(`UPDATE ops.open_runs SET ${columns} WHERE id = $1`, [id]);
+  await engine.producer.resume('job', job.name, 'test');
+  await engine.producer.waitFor([id], { timeoutMs: 30_000 });
+  broken = false;
+  return id;
+}
+
+test('an input that its job has outgrown is upgraded', async () => {
+  const id = await failedAs(upgraded, { seconds: 1 }, `input_version = 1, input = '{"minutes": 5}'`);
+  const { runs } = await engine.producer.retryMany({ status: 'failed', job: upgraded.name, limit: 5 }, 'ada', null);
+  expect(runs).toMatchObject([{ id, refused: null }]);
+  const retryId = runs[0]?.retryId ?? '';
+  await engine.producer.waitFor([retryId], { timeoutMs: 30_000 });
+  expect(await findRun(engine.producer.pools, retryId, null)).toMatchObject({
+    status: 'completed',
+    input: { seconds: 300 },
+  });
+});
+
+test('an open run of one date does not answer for another date', async () => {
+  const monday = await failedAs(nightly, {}, `tick_date = '2031-03-03'`);
+  const tuesday = await failedAs(nightly, {}, `tick_date = '2031-03-04'`);
+  const filter = { status: 'failed', job: nightly.name, limit: 5 } as const;
+  await engine.producer.pause('job', nightly.name, 'ada');
+  const first = await engine.producer.retryMany(filter, 'ada', null);
+  expect(first.runs).toMatchObject([
+    { id: monday, refused: null },
+    { id: tuesday, retryId: null, refused: expect.stringContaining('another date') },
+  ]);
+  const open = first.runs[0]?.retryId ?? '';
+  await expect(engine.producer.retry(tuesday, 'ada', null)).rejects.toThrow('of another date is open');
+  expect(await engine.producer.retry(monday, 'ada', null)).toMatchObject({ id: open, joined: true });
+  await engine.producer.resume('job', nightly.name, 'ada');
+  await engine.producer.waitFor([open], { timeoutMs: 30_000 });
+  const second = await engine.producer.retryMany(filter, 'ada', null);
+  expect(second.runs).toMatchObject([{ id: tuesday, refused: null }]);
+  const retryId = second.runs[0]?.retryId ?? '';
+  await engine.producer.waitFor([retryId], { timeoutMs: 30_000 });
+  expect(await findRun(engine.producer.pools, retryId, null)).toMatchObject({
+    status: 'completed',
+    tickDate: '2031-03-04',
+  });
 });
 
 test('times narrow it; another status finds none of these', async () => {

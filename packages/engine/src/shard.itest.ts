@@ -1,7 +1,16 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { findRun } from './query/index.ts';
 import { runJob, type TestEngine, testEngine, until } from './testing/index.ts';
-import { addItems, countAsDone, createGate, doneItems, type Gate, makeTinyTables, tinySweep } from './testing/tiny.ts';
+import {
+  addItems,
+  countAsDone,
+  createGate,
+  doneItems,
+  type Gate,
+  makeTinyTables,
+  type TinyItem,
+  tinySweep,
+} from './testing/tiny.ts';
 
 let engine: TestEngine;
 let gate: Gate | null = null;
@@ -26,8 +35,20 @@ const big = tinySweep('big', {
   },
 });
 
+/** Split at a letter below U+FFFF that is above the surrogates, of which JavaScript makes what lies beyond. */
+const lettered = tinySweep('lettered', {
+  async items(ctx, after, limit) {
+    const { rows } = await ctx.client.query<TinyItem>(
+      'SELECT id, tenant_id FROM tiny.items WHERE tenant_id = ANY ($1) AND ($2::text IS NULL OR id > $2 COLLATE "C") ORDER BY id COLLATE "C" LIMIT $3',
+      [ctx.tenantIds, after, limit],
+    );
+    return rows;
+  },
+  shards: { items: 1, bounds: async () => ['Ａ'] },
+});
+
 beforeAll(async () => {
-  engine = await testEngine({ jobs: [big], slots: { short: 1, long: 4 } });
+  engine = await testEngine({ jobs: [big, lettered], slots: { short: 1, long: 4 } });
   await makeTinyTables(engine.store);
 });
 afterAll(() => engine.close());
@@ -76,6 +97,18 @@ test('a small one is not split', async () => {
   const { rowCount } = await engine.store.admin.query('SELECT 1 FROM ops.runs WHERE parent_id = $1', [run.id]);
   expect(run.processed).toBe(30);
   expect(rowCount).toBe(0);
+});
+
+test('keys are shared out in the order that Postgres has them in, beyond U+FFFF as well', async () => {
+  const tenant = await engine.store.addTenant('tiny', 'lettered');
+  const keys = ['a', 'Ａ', '😀'];
+  await engine.store.admin.query('INSERT INTO tiny.items (id, tenant_id) SELECT id, $1 FROM unnest($2::text[]) AS id', [
+    tenant,
+    keys,
+  ]);
+  const run = await runJob(engine, { job: lettered.name, tenant, input: { n: 1 }, options: { shards: 2 } });
+  expect(run).toMatchObject({ status: 'completed', processed: 3 });
+  expect(await doneItems(engine.store, tenant)).toEqual(Object.fromEntries(keys.map((key) => [key, 1])));
 });
 
 test('item errors of shards are the parent’s', async () => {

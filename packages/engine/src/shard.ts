@@ -1,14 +1,17 @@
 import { inTransaction, type PoolClient } from '@nightshift/db';
+import { raiseDifference } from './alerts/raise-difference.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { LongRun } from './claim.ts';
 import { type DefinedJob, longForm, type RunOptions, type SqlClient, type SweepJob } from './define-job.ts';
-import { LostClaimError } from './errors.ts';
+import { errorClass, LostClaimError, PermanentError } from './errors.ts';
 import { lend } from './execute/execution.ts';
 import { newId } from './id.ts';
 import { dropDispatch } from './in-hand.ts';
 import { payloadOf, resultOf } from './payload-of.ts';
 import { endRuns } from './record.ts';
 import type { RunOutcome } from './run-status.ts';
+import { storableJson } from './storable.ts';
+import { isPassing, scrubbed } from './store-errors.ts';
 import { sweepSummary } from './sweep-summary.ts';
 import type { LongAttempt } from './task.ts';
 
@@ -35,7 +38,7 @@ export function shardCount(job: DefinedJob<SweepJob>, run: LongRun, expected: nu
 /**
  * Turns a run into the parent of children, each with its range of keys, in one transaction; the parent waits as `blocked` until the
  * last of them has ended. Resolves to false when there are too few keys to split at.
- * Errors: `LostClaimError`.
+ * Errors: `LostClaimError`, `StopSignal`.
  */
 export async function split(
   attempt: LongAttempt,
@@ -56,12 +59,15 @@ export async function split(
   }));
   await inTransaction(deps.app, [run.tenantId], async (client) => {
     await dropDispatch(client, run.dispatchId);
-    const { rowCount } = await client.query(
+    const { rows } = await client.query<{ cancelRequested: boolean }>(
       `UPDATE ops.open_runs SET state = 'blocked', expected = $3, lease_until = NULL
-       WHERE id = $1 AND fence = $2 AND state = 'running'`,
+       WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING cancel_requested_at IS NOT NULL AS "cancelRequested"`,
       [run.id, run.fence, expected],
     );
-    if (rowCount !== 1) throw new LostClaimError(run.id);
+    if (rows[0] === undefined) throw new LostClaimError(run.id);
+    // Whoever asked it to stop did not ask its shards.
+    if (rows[0].cancelRequested) attempt.stopper.stop('cancelled');
+    attempt.stopper.signal.throwIfAborted();
     await client.query(
       `INSERT INTO ops.open_runs (id, tenant_id, job, input_version, queue, priority, state, parent_id, actor, started_at, stale_inputs, cursor, options, input)
        SELECT g.id, p.tenant_id, p.job, p.input_version, p.queue, p.priority, 'queued', p.id, p.actor, p.started_at, p.stale_inputs, g.cursor, p.options || jsonb_build_object('shard', g.shard), p.input
@@ -84,6 +90,8 @@ export async function split(
 interface Parent {
   readonly id: string;
   readonly job: string;
+  readonly tenantId: string;
+  readonly slug: string;
   readonly fence: number;
   readonly expected: number | null;
   readonly options: RunOptions;
@@ -107,7 +115,7 @@ interface Family {
  */
 export async function endParent(client: SqlClient, catalogue: Catalogue, parentId: string): Promise<RunOutcome | null> {
   const { rows } = await client.query<Parent>(
-    `SELECT id, job, fence, expected, options, cancel_requested_at IS NOT NULL AS "cancelRequested", stale_inputs AS "staleInputs",
+    `SELECT id, job, tenant_id AS "tenantId", (SELECT slug FROM ops.tenants t WHERE t.id = tenant_id) AS slug, fence, expected, options, cancel_requested_at IS NOT NULL AS "cancelRequested", stale_inputs AS "staleInputs",
        coalesce(started_at, accepted_at) AS "startedAt" FROM ops.open_runs WHERE id = $1 AND state = 'blocked' FOR UPDATE`,
     [parentId],
   );
@@ -117,7 +125,6 @@ export async function endParent(client: SqlClient, catalogue: Catalogue, parentI
   const children = await client.query('SELECT 1 FROM ops.open_runs WHERE parent_id = $1 LIMIT 1', [parentId]);
   if (children.rowCount !== 0) return null;
   const family = await familyOf(client, parentId);
-  const outcome = outcomeOf(family, parent.cancelRequested);
   const { processed, changed, failedItems } = family;
   await client.query('UPDATE ops.open_runs SET processed = $2, changed = $3, failed_items = $4 WHERE id = $1', [
     parentId,
@@ -125,19 +132,48 @@ export async function endParent(client: SqlClient, catalogue: Catalogue, parentI
     changed,
     failedItems,
   ]);
-  const totals = { processed, changed, failed: failedItems, expected: parent.expected, tally: family.tally ?? {} };
-  const failed = outcome === 'failed';
-  const end = {
-    id: parentId,
-    fence: parent.fence,
-    outcome,
-    result: outcome === 'cancelled' ? null : await sweepSummary(job, client, parent, totals),
-    errorClass: failed ? 'ShardFailedError' : null,
-    errorMessage: failed ? `${family.failed} of its shards failed: see the runs whose parent it is.` : null,
-    durationMs: null,
-  };
+  const verdict = await verdictOf(client, job, parent, family);
+  const end = { id: parentId, fence: parent.fence, ...verdict, durationMs: null };
   await endRuns(client, [end], { worker: null, bundleSize: null, as: 'blocked' });
-  return outcome;
+  const { expected, tenantId, slug } = parent;
+  if (expected !== null && processed < expected && verdict.outcome.startsWith('completed'))
+    await raiseDifference(client, {
+      job: parent.job,
+      tenant: { id: tenantId, slug },
+      runId: parentId,
+      expected,
+      processed,
+    });
+  return verdict.outcome;
+}
+
+/** Its children's, unless its own summary fails: that would again, and must fail neither the last of its children nor the recovery. */
+async function verdictOf(client: SqlClient, job: DefinedJob<SweepJob>, parent: Parent, family: Family) {
+  const { processed, changed, failedItems } = family;
+  const totals = { processed, changed, failed: failedItems, expected: parent.expected, tally: family.tally ?? {} };
+  const outcome = outcomeOf(family, parent.cancelRequested);
+  if (outcome === 'cancelled') return { outcome, result: null, errorClass: null, errorMessage: null };
+  const failed = `${family.failed} of its shards failed: see the runs whose parent it is.`;
+  const known = outcome === 'failed' ? { errorClass: 'ShardFailedError', errorMessage: failed } : null;
+  await client.query('SAVEPOINT summary');
+  try {
+    const result = await storableSummary(job, client, parent, totals);
+    await client.query('RELEASE SAVEPOINT summary');
+    return { outcome, result, ...(known ?? { errorClass: null, errorMessage: null }) };
+  } catch (error) {
+    if (isPassing(error)) throw error;
+    await client.query('ROLLBACK TO SAVEPOINT summary');
+    const own = { errorClass: errorClass(error), errorMessage: scrubbed(error) };
+    return { outcome: 'failed' as const, result: null, ...(known ?? own) };
+  }
+}
+
+/** Errors: `PermanentError` for what cannot be stored; whatever the job's code throws. */
+async function storableSummary(...args: Parameters<typeof sweepSummary>): Promise<unknown> {
+  const summary = await sweepSummary(...args);
+  const stored = storableJson(summary);
+  if ('problem' in stored) throw new PermanentError(`its result cannot be stored: ${stored.problem}`);
+  return summary;
 }
 
 /** Parents whose last child ended where nobody looked after them: by a crash loop, or with its worker. */
@@ -154,7 +190,7 @@ async function familyOf(client: SqlClient, parentId: string): Promise<Family> {
        coalesce(sum(r.failed_items), 0)::integer AS "failedItems", count(*) FILTER (WHERE r.outcome = 'failed')::integer AS failed,
        count(*) FILTER (WHERE r.outcome = 'cancelled')::integer AS cancelled,
        (SELECT jsonb_object_agg(key, n) FROM (
-          SELECT key, sum(value::numeric)::integer AS n FROM ops.runs c JOIN ${payloadOf('c')}, jsonb_each_text(${resultOf('c')} -> 'tally')
+          SELECT key, sum(value::numeric)::float8 AS n FROM ops.runs c JOIN ${payloadOf('c')}, jsonb_each_text(${resultOf('c')} -> 'tally')
           WHERE c.parent_id = $1 GROUP BY key) t) AS tally
      FROM ops.runs r WHERE r.parent_id = $1`,
     [parentId],

@@ -123,6 +123,13 @@ test.each([
   expect((await run(id)).status).toBe('scheduled');
 });
 
+test('so little from now that it has passed at the next look is in the future still', async () => {
+  const id = await accept({}, inADay());
+  await engine.producer.snooze(id, { forMs: 0.0001 }, 'ada', null);
+  await ended(id);
+  expect(await run(id)).toMatchObject({ status: 'completed', attempts: 1 });
+});
+
 test('an ended run, and another tenant’s, cannot be put off', async () => {
   const id = await accept({});
   await ended(id);

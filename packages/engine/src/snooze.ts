@@ -1,6 +1,6 @@
 import { inTransaction, isUuid, type Pool } from '@nightshift/db';
 import { InvalidInputError, MAX_SNOOZE_MS, RunStateError, UnknownRunError } from './errors.ts';
-import { takeOut, untilExecuted } from './in-hand.ts';
+import { takeOut, untilExecutedSoon, whileExecuted } from './in-hand.ts';
 import { storeErrors } from './store-errors.ts';
 
 /** Until when a run is put off: an instant, or so many ms from now by the database's clock. */
@@ -32,7 +32,7 @@ export function createSnooze(ops: Pool): Snooze {
     storeErrors(() =>
       inTransaction(ops, [], async (client) => {
         if (!isUuid(id)) throw new UnknownRunError(id);
-        await untilExecuted(client, [id]);
+        await untilExecutedSoon(client, [id]);
         const { rows } = await client.query<Row>(
           `WITH asked AS (SELECT coalesce($3::timestamptz, clock_timestamp() + make_interval(secs => $4::float8 / 1000)) AS until)
            SELECT state, tenant_id, after_job, asked.until, asked.until <= clock_timestamp() AS past,
@@ -52,7 +52,9 @@ export function createSnooze(ops: Pool): Snooze {
         if (row.state === 'running') throw new RunStateError(id, 'running', 'it can only be cancelled now.');
         if (row.state === 'blocked' && row.after_job === null)
           throw new RunStateError(id, 'blocked', 'its shards do its work already.');
-        if (row.past || row.far) throw wrongTime(time, row.past);
+        // So many ms from now are in the future, also when they have passed by the time of this look.
+        const past = 'until' in time ? row.past : time.forMs <= 0;
+        if (past || row.far) throw wrongTime(time, past);
         await client.query(
           row.state === 'blocked'
             ? 'UPDATE ops.open_runs SET snoozed_until = $2 WHERE id = $1'
@@ -67,7 +69,7 @@ export function createSnooze(ops: Pool): Snooze {
         );
         return { dueAt: row.until };
       }),
-    );
+    ).catch(whileExecuted(id));
 }
 
 function wrongTime(time: SnoozeTime, past: boolean): InvalidInputError {

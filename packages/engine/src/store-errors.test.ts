@@ -1,14 +1,18 @@
 import { describe, expect, it } from 'vitest';
-import { isConnectionError, isPassing, scrubbed, sqlState } from './store-errors.ts';
+import { StoreUnavailableError } from './errors.ts';
+import { isConnectionError, isOutage, isPassing, outlasted, scrubbed, sqlState, storeErrors } from './store-errors.ts';
 
 function pgError(code: string, more: object = {}): Error {
   return Object.assign(new Error('secret value 42'), { code, ...more });
 }
 
 describe('isPassing', () => {
-  it.each(['08006', '40001', '40P01', '53300', '55P03', '57P01', '57014'])('hopes for another try after %s', (code) => {
-    expect(isPassing(pgError(code))).toBe(true);
-  });
+  it.each(['08006', '40001', '40P01', '53300', '55P03', '57P01', '57014', '25006'])(
+    'hopes for another try after %s',
+    (code) => {
+      expect(isPassing(pgError(code))).toBe(true);
+    },
+  );
   it.each(['22003', '23505', '42501', '42P01', '25P02', 'P0001'])('blames the data or the code for %s', (code) => {
     expect(isPassing(pgError(code))).toBe(false);
   });
@@ -27,6 +31,40 @@ describe('isConnectionError', () => {
   });
   it('does not take a deadlock for it', () => {
     expect(isConnectionError(pgError('40P01'))).toBe(false);
+  });
+});
+
+describe('isOutage', () => {
+  it.each(['08006', '53300', '57P01', '25006', 'ECONNREFUSED'])('takes %s for the server’s trouble', (code) => {
+    expect(isOutage(new Error('drizzle says', { cause: pgError(code) }))).toBe(true);
+  });
+  it.each(['40P01', '53400', '55P03', '57014', '22003'])('takes %s for that of what was asked', (code) => {
+    expect(isOutage(pgError(code))).toBe(false);
+  });
+});
+
+describe('outlasted', () => {
+  it.each(['57014', '25P03', '25P04'])('finds %s behind what came after it', (code) => {
+    const limit = pgError(code);
+    expect(outlasted(new Error('Connection terminated', { cause: limit }))).toBe(limit);
+  });
+  it('finds none in a server that shuts down, or in words alone', () => {
+    for (const other of [pgError('57P01'), pgError('40001'), new Error('57014'), undefined])
+      expect(outlasted(other)).toBeNull();
+  });
+});
+
+describe('storeErrors', () => {
+  const failing = (error: Error) => storeErrors(() => Promise.reject(error));
+  it.each(['25006', '53300', '55P03', '57014', 'ECONNREFUSED'])(
+    'asks whoever waits to come again after %s',
+    async (code) => {
+      await expect(failing(pgError(code))).rejects.toThrow(StoreUnavailableError);
+    },
+  );
+  it('hands on what would not pass', async () => {
+    const refused = pgError('23505');
+    await expect(failing(refused)).rejects.toBe(refused);
   });
 });
 

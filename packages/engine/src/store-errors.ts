@@ -35,14 +35,31 @@ export function isConnectionError(error: unknown): boolean {
 
 /**
  * True when the same statements may succeed if they are sent again: connection, serialization, deadlock, resources, lock timeout,
- * shutdown (SQLSTATE 08, 40, 53, 55P03, 57). Everything else is the data's or the code's fault.
+ * shutdown (SQLSTATE 08, 40, 53, 55P03, 57), a server that takes no writes for now (25006). Everything else is the data's or the code's fault.
  */
 export function isPassing(error: unknown): boolean {
   for (let e = error; e instanceof Error; e = e.cause) {
     const state = sqlState(e);
-    if (state !== null && /^(08|40|53|55P03|57)/.test(state)) return true;
+    if (state !== null && /^(08|40|53|55P03|57|25006)/.test(state)) return true;
   }
   return isConnectionError(error);
+}
+
+/** True when the server could not, whatever it was asked: away, no room or connection left, taking no writes for now (SQLSTATE 53 without 53400, 25006). */
+export function isOutage(error: unknown): boolean {
+  for (let e = error; e instanceof Error; e = e.cause) if (/^(53[0-3]|25006)/.test(sqlState(e) ?? '')) return true;
+  return isConnectionError(error);
+}
+
+/** The error that Postgres ended a statement, a transaction or an idle one with for lasting too long; null: it is another. */
+export function outlasted(error: unknown): Error | null {
+  for (let e = error; e instanceof Error; e = e.cause) if (/^(57014|25P0[34])$/.test(sqlState(e) ?? '')) return e;
+  return null;
+}
+
+/** True when the transaction had lasted as long as one may: it will not be shorter the next time. */
+export function isTooLong(error: unknown): boolean {
+  return sqlState(outlasted(error)) === '25P04';
 }
 
 /** True when Postgres undid the transaction for another one's sake: a deadlock, or what happened at the same time. */
@@ -55,16 +72,15 @@ const TRIES = 5;
 const WAIT_MS = 20;
 
 /**
- * What somebody waits for: reads, then one transaction, which is done again when it lost a deadlock. Errors: of the connection as
- * `StoreUnavailableError`, and so a deadlock that does not end; others as they are.
+ * What somebody waits for: reads, then one transaction, which is done again when it lost a deadlock. Errors: those that pass as
+ * `StoreUnavailableError`; others as they are.
  */
 export async function storeErrors<T>(work: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await work();
     } catch (error) {
-      if (!isUndone(error) || tries === TRIES)
-        throw isConnectionError(error) || isUndone(error) ? new StoreUnavailableError(error) : error;
+      if (!isUndone(error) || tries === TRIES) throw isPassing(error) ? new StoreUnavailableError(error) : error;
       await wait(Math.random() * WAIT_MS * tries);
     }
   }

@@ -56,6 +56,11 @@ beforeAll(async () => {
     slots: { short: 1, long: 3 },
   });
   await makeTinyTables(engine.store);
+  await engine.store.admin.query(
+    `CREATE TABLE tiny.known (note text PRIMARY KEY);
+     CREATE TABLE tiny.later (note text REFERENCES tiny.known DEFERRABLE INITIALLY DEFERRED);
+     GRANT ALL ON tiny.later, tiny.known TO ns_app`,
+  );
 });
 beforeEach(async () => {
   atBatch = async () => undefined;
@@ -153,6 +158,18 @@ describe('an item that fails', () => {
     expect(failures.items.map((failure) => failure.item)).toEqual([a, b]);
     expect(done.result).toMatchObject({ errors: [{ item: a }, { item: b }], totalErrors: 2 });
     expect(JSON.stringify(done.result)).toContain('SQLSTATE 22012');
+  });
+
+  it('is found as well where Postgres refuses it at the commit only', async () => {
+    await add(25);
+    atBatch = async (ctx, items) => {
+      const late = items.filter((item) => item.id.endsWith('7')).map((item) => item.id);
+      await ctx.client.query('INSERT INTO tiny.later (note) SELECT unnest($1::text[])', [late]);
+    };
+    const done = await run('sweep');
+    expect(done).toMatchObject({ status: 'completed_with_item_errors', processed: 25, changed: 23, failedItems: 2 });
+    const failures = await listFailures(engine.producer.pools, done.id, tenant, { limit: 10 });
+    expect(failures.items.map((failure) => failure.item)).toEqual([`t${tenants}-007`, `t${tenants}-017`]);
   });
 
   it('is done again alone by a replay', async () => {

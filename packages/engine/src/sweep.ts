@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { inTransaction, type PoolClient } from '@nightshift/db';
 import { jobAlerts } from './alerts/job-alerts.ts';
-import { raiseAlert } from './alerts/raise-alert.ts';
+import { raiseDifference } from './alerts/raise-difference.ts';
 import { jobCrypto } from './crypto/job-crypto.ts';
 import { maskedMessage } from './crypto/masked-message.ts';
 import type { DefinedJob, SweepContext, SweepJob, TenantRef } from './define-job.ts';
@@ -12,7 +12,14 @@ import { insertFollowUp } from './follow-up.ts';
 import { halve } from './halve.ts';
 import { NO_ID } from './id.ts';
 import { NotificationCapError } from './notifications/notification-errors.ts';
-import { checkpoint, type ItemFailure, keysToReplay, type Progress, recordItemFailures } from './record.ts';
+import {
+  checkpoint,
+  type ItemFailure,
+  keysToReplay,
+  type Progress,
+  readProgress,
+  recordItemFailures,
+} from './record.ts';
 import { shardCount, split } from './shard.ts';
 import { isPassing, scrubbed } from './store-errors.ts';
 import { sweepSummary } from './sweep-summary.ts';
@@ -44,22 +51,30 @@ export async function runSweep(
   let progress: Progress = { ...run };
   let cursor: Cursor | null =
     run.cursor === null ? { tenantsAfter: null, after: null } : (JSON.parse(run.cursor) as Cursor);
-  const replayed = run.replayOf === null ? null : await keysToReplay(attempt.deps.ops, run.replayOf);
+  // What Postgres' absence interrupts is done again, here as in a batch: no item and no code of the job's is to blame for it.
+  const patiently = <T>(work: () => Promise<T>) => untilStored(work, () => stopper.signal.aborted);
+  const { replayOf } = run;
+  const replayed = replayOf === null ? null : await patiently(() => keysToReplay(attempt.deps.ops, replayOf));
   if (progress.expected === null)
     progress = {
       ...progress,
       expected: replayed?.size ?? (run.parentId === null ? await countItems(job, attempt) : null),
     };
+  stopper.signal.throwIfAborted();
   const parts = shardCount(job, run, progress.expected);
-  if (parts > 1 && (await splitSweep(job, attempt, parts, progress.expected))) return 'split';
+  const { expected: counted } = progress;
+  if (parts > 1 && (await patiently(() => splitSweep(job, attempt, parts, counted)))) return 'split';
   while (cursor !== null) {
     stopper.signal.throwIfAborted();
     const at: Cursor = cursor;
     const before = progress;
-    const step = await untilStored(
-      () => batch(job, attempt, at, before, replayed),
-      () => stopper.signal.aborted,
-    );
+    let again = false;
+    const step = await patiently(async () => {
+      // Its commit may have been done and only the answer lost: then the batch is not to be done twice.
+      const known = again ? await committed(attempt, before) : null;
+      again = true;
+      return known ?? batch(job, attempt, at, before, replayed);
+    });
     progress = step.progress;
     cursor = step.next;
     if (step.cancelRequested) {
@@ -69,12 +84,24 @@ export async function runSweep(
     if (cursor !== null && step.items > 0 && run.options.batchDelayMs > 0)
       await wait(run.options.batchDelayMs, undefined, { signal: stopper.signal });
   }
-  await warnOfDifference(job, attempt, progress);
+  await patiently(() => warnOfDifference(job, attempt, progress));
   const { processed, changed, failedItems, expected, tally } = progress;
   const totals = { processed, changed, failed: failedItems, expected, tally };
   // A shard's counts are added up by its parent; its item errors stand there.
-  const result = run.parentId === null ? await sweepSummary(job, attempt.deps.ops, run, totals) : { tally };
+  const result =
+    run.parentId === null ? await patiently(() => sweepSummary(job, attempt.deps.ops, run, totals)) : { tally };
   return { result, failedItems };
+}
+
+/** The step that was committed after `before`, if one was. Errors: `LostClaimError`. */
+async function committed({ deps, run }: LongAttempt, before: Progress): Promise<Step | null> {
+  const stored = await readProgress(deps.ops, run);
+  if (stored === null) throw new LostClaimError(run.id);
+  const { cancelRequested, ...progress } = stored;
+  if (progress.cursor === null || progress.cursor === before.cursor) return null;
+  // Past the last item as well, where one more page, empty, ends the sweep.
+  const next = JSON.parse(progress.cursor) as Cursor;
+  return { progress, next, items: progress.processed - before.processed, cancelRequested };
 }
 
 function splitSweep(
@@ -90,7 +117,6 @@ function splitSweep(
   );
 }
 
-/** Fewer items than counted, and not because they failed: rows vanished or the paging skips some. */
 async function warnOfDifference(
   job: DefinedJob<SweepJob>,
   { deps, run, tenant }: LongAttempt,
@@ -101,14 +127,7 @@ async function warnOfDifference(
     { job: job.name, runId: run.id, expected, processed },
     'sweep met fewer items than it counted at its start',
   );
-  await raiseAlert(deps.ops, {
-    key: `coverage:${job.name}:${tenant.id}`,
-    severity: 'WARNING',
-    job: job.name,
-    tenantId: tenant.id,
-    runId: run.id,
-    message: `${job.name} for ${tenant.slug} counted ${expected} items at its start and met ${processed}.`,
-  });
+  await raiseDifference(deps.ops, { job: job.name, tenant, runId: run.id, expected, processed });
 }
 
 async function countItems(job: DefinedJob<SweepJob>, attempt: LongAttempt): Promise<number | null> {
@@ -151,6 +170,11 @@ function untilDeadline<T>(
   });
 }
 
+/** As bytes, which is Postgres' order in "C": JavaScript's own differs from it where a character lies beyond U+FFFF. */
+function isAfter(key: string, other: string): boolean {
+  return Buffer.compare(Buffer.from(key), Buffer.from(other)) > 0;
+}
+
 interface Step {
   readonly progress: Progress;
   /** Null: nothing is left. */
@@ -178,7 +202,7 @@ async function batch(
     const limit = run.options.batchSize;
     const page = await job.items(ctx, at.after, limit);
     const upTo = run.options.shard?.upTo ?? null;
-    const items = upTo === null ? page : page.filter((item) => job.key(item) <= upTo);
+    const items = upTo === null ? page : page.filter((item) => !isAfter(job.key(item), upTo));
     const last = items.at(-1);
     const pageDone = last === undefined || (items.length < limit && job.untilEmpty !== true);
     const nextTenants: Cursor | null = job.scope === 'tenant' ? null : { tenantsAfter: lastTenant.id, after: null };
@@ -191,7 +215,7 @@ async function batch(
         next ?? { tenantsAfter: at.tenantsAfter, after: last === undefined ? at.after : job.key(last) },
       ),
     };
-    const held = await checkpoint(client, run, stored);
+    const held = await checkpoint(client, run, progress.cursor, stored);
     if (held === null) throw new LostClaimError(run.id);
     return { progress: stored, next, items: items.length, cancelRequested: held.cancelRequested };
   });

@@ -108,13 +108,22 @@ export function lend(
 ): { readonly client: PoolClient; takeBack(): void } {
   let lent = true;
   let before = first;
+  const check = () => {
+    if (!lent) throw new HandlerTooLateError('the attempt is over: its connection belongs to another');
+  };
   const proxy = new Proxy(client, {
     get(target, property) {
-      if (!lent) throw new HandlerTooLateError('the attempt is over: its connection belongs to another');
+      check();
       const value: unknown = Reflect.get(target, property, target);
       if (typeof value !== 'function') return value;
-      if (property !== 'query') return value.bind(target);
+      // Again when it is called: a handler may have kept the function.
+      if (property !== 'query')
+        return (...args: unknown[]) => {
+          check();
+          return value.apply(target, args);
+        };
       return (statement: unknown, ...rest: unknown[]) => {
+        check();
         before?.();
         before = undefined;
         return value.call(target, patient(statement, silenceMs), ...rest);
@@ -154,4 +163,20 @@ export async function untilStored<T>(
       await new Promise((resolve) => setTimeout(resolve, base * (0.5 + Math.random() / 2)));
     }
   }
+}
+
+/** Ids of runs that a line of the log names at most. */
+const LOGGED_RUNS = 20;
+
+/** The last line about short runs that succeeded: one for all that ended together. */
+export function logSuccess(
+  deps: Pick<ExecuteDeps, 'log'>,
+  job: DefinedJob,
+  dispatch: Dispatch,
+  runs: readonly string[],
+): void {
+  deps.log.info(
+    { job: job.name, dispatch: dispatch.id, runs: runs.slice(0, LOGGED_RUNS), ended: runs.length },
+    `[JOB SUCCESS] ${job.name}`,
+  );
 }

@@ -29,3 +29,18 @@ it('gives the statements of a job their own time, however they are written', () 
   expect(asked(new Template())).toMatchObject({ text: 'SELECT $1', values: [7], timeout: 35_000 });
   expect(asked({ text: 'SELECT 1', query_timeout: 5 })).toMatchObject({ timeout: 5 });
 });
+
+it('lends no function for longer than the connection', () => {
+  const spoken: unknown[] = [];
+  const speak = (...args: unknown[]) => void spoken.push(args);
+  const { client, takeBack } = lend({ query: speak, escapeLiteral: speak } as unknown as PoolClient);
+  const query = client.query.bind(client) as (text: string) => void;
+  const { escapeLiteral } = client;
+  query('SELECT 1');
+  escapeLiteral('a');
+  expect(spoken).toHaveLength(2);
+  takeBack();
+  for (const late of [() => query('SELECT 2'), () => escapeLiteral('b'), () => client.query('SELECT 3')])
+    expect(late).toThrow('its connection belongs to another');
+  expect(spoken).toHaveLength(2);
+});

@@ -7,7 +7,7 @@ import { type DefinedJob, longForm, type SweepJob, type TaskJob } from '../defin
 import { DeadlineExceededError, LostClaimError, PermanentError } from '../errors.ts';
 import { closeDispatch, dropDispatch } from '../in-hand.ts';
 import { judge, type Outcome, thrownOutcome, type Verdict } from '../outcome.ts';
-import { endRuns, releaseLong, retryRuns, snoozeRuns } from '../record.ts';
+import { cancelRequested, endRuns, releaseLong, retryRuns, snoozeRuns, tenantsToMend } from '../record.ts';
 import { runInput } from '../run-input.ts';
 import type { RunOutcome } from '../run-status.ts';
 import { endParent } from '../shard.ts';
@@ -47,7 +47,7 @@ export async function executeLong(
   const run = await untilStored(
     () =>
       inTransaction(deps.app, dispatch.tenantIds, async (client) => {
-        const claimed = await claimLong(client, dispatch.id, id, deps.worker);
+        const claimed = await claimLong(client, dispatch.id, id, deps.worker, job.inputVersion);
         if (claimed === null) await closeDispatch(client, dispatch.id);
         return claimed;
       }),
@@ -64,6 +64,7 @@ async function hold(
   inHand: LongRunsInHand,
 ): Promise<string | null> {
   const stopper = createStopper(run.options.timeoutMs, deps.shutdown);
+  if (run.cancelRequested) stopper.stop('cancelled');
   inHand.set(run.id, stopper);
   const stopRenewing = renewWhileHeld(deps, run, stopper);
   const startedAt = performance.now();
@@ -114,6 +115,7 @@ async function attempt(
   personal: PersonalValues,
 ): Promise<Outcome> {
   try {
+    stopper.signal.throwIfAborted();
     const tenant = await deps.tenants.byId(run.tenantId);
     const input = runInput(job, await openInput(deps.crypto, run, run.input, personal), run.inputVersion);
     const shared = { deps, run, tenant, input, personal, stopper };
@@ -151,16 +153,24 @@ function failedOutcome(error: unknown, run: LongRun, stopper: Stopper): Outcome 
   }
 }
 
+/** Whose rows the end writes: a replay over many tenants marks theirs. */
+async function whose(deps: ExecuteDeps, run: LongRun): Promise<string[]> {
+  return run.replayOf === null ? [run.tenantId] : [run.tenantId, ...(await tenantsToMend(deps.ops, run.replayOf))];
+}
+
+const CANCELLED: Verdict = { write: 'end', outcome: 'cancelled', result: null, errorClass: null, errorMessage: null };
+
 /** Writes what became of the attempt, for as long as it takes: an end that can't be stored is lost only with its lease. */
 async function settle(
   deps: ExecuteDeps,
   job: DefinedJob,
   run: LongRun,
-  { outcome, verdict }: { outcome: Outcome; verdict: Verdict },
+  { outcome, verdict: judged }: { outcome: Outcome; verdict: Verdict },
   durationMs: number,
 ): Promise<string | null> {
   const held = { id: run.id, fence: run.fence };
   let parentEnded: RunOutcome | null = null;
+  let verdict = judged;
   const writeOne = async (client: PoolClient): Promise<boolean> => {
     switch (verdict.write) {
       case 'end': {
@@ -189,9 +199,12 @@ async function settle(
     }
   };
   const write = async (): Promise<boolean> =>
-    inTransaction(deps.app, [run.tenantId], async (client) => {
+    inTransaction(deps.app, await whose(deps, run), async (client) => {
       // First: dispatches are locked before runs. Of a run that was lost it names what is another dispatch's now, or nobody's.
       await dropDispatch(client, run.dispatchId);
+      // Who asked to stop it must not see it start again: after a failure, a snooze, or with another worker.
+      const again = judged.write === 'retry' || judged.write === 'snooze' || judged.write === 'release';
+      verdict = again && (await cancelRequested(client, held)) ? CANCELLED : judged;
       return writeOne(client);
     });
   const written = await untilStored(write, (error, tries) => !isPassing(error) || tries >= 30);

@@ -11,8 +11,8 @@ import { judge, type Outcome, thrownOutcome, type Verdict } from '../outcome.ts'
 import { type End, endClean, endRuns, type Retry, retryRuns, type Snoozed, snoozeRuns } from '../record.ts';
 import { runInput } from '../run-input.ts';
 import type { RunStatus } from '../run-status.ts';
-import { isLocked, isPassing } from '../store-errors.ts';
-import { type Dispatch, type ExecuteDeps, policyOf, untilStored } from './execution.ts';
+import { isLocked, isOutage, isPassing, isTooLong, outlasted } from '../store-errors.ts';
+import { type Dispatch, type ExecuteDeps, logSuccess, policyOf, untilStored } from './execution.ts';
 import { type Attempt, handleBundle, TriedError } from './handle-bundle.ts';
 import { createStopper, orAborted, type Stopper } from './signals.ts';
 import { executeTogether, mayShare } from './together.ts';
@@ -65,23 +65,47 @@ async function executeBundle(
       return NOTHING;
     }
     const waitedMs = performance.now() - startedAt;
+    const lone = dispatch.runs.length === 1;
     const transact = (known: TriedError | Outcome | null) =>
       untilStored(
         () => inOneTransaction(deps, job, dispatch, { stopper, personal }, known, { startedAt, waitedMs }),
-        (error, tries) => tries >= STORE_TRIES || (known === null && isLocked(error)),
+        (error, tries) =>
+          tries >= STORE_TRIES ||
+          (known === null && isLocked(error)) ||
+          (outlasted(error) !== null && (tries > 1 || !lone || isTooLong(error))),
       );
+    // What cannot be done or committed, however often it is tried (it lasts longer than a transaction may, a deferred constraint): without a
+    // verdict the runs would be handed out for ever. A Postgres that is away is no word on them.
+    const fail = async (error: unknown) => {
+      const limit = outlasted(error);
+      if (limit === null && isOutage(error)) throw error;
+      if (limit === null) return transact({ kind: 'failed', error });
+      const tookMs = performance.now() - startedAt;
+      if (lone)
+        return transact(
+          isTooLong(limit)
+            ? { kind: 'timeout', error: new DeadlineExceededError(Math.round(tookMs)) }
+            : { kind: 'failed', error: limit },
+        );
+      // All of them together, or one of them: in smaller bundles it shows, now that it is known how long they take.
+      deps.log.warn(
+        { job: job.name, runs: dispatch.runs.length, tookMs },
+        'a bundle lasts too long: smaller ones follow',
+      );
+      deps.measured(job.name, tookMs / dispatch.runs.length);
+      await giveBack(deps, dispatch);
+      return NOTHING;
+    };
     if (early !== null) return await transact(early);
     try {
       return await transact(null);
     } catch (error) {
-      if (isPassing(error) && !isLocked(error)) throw error;
+      if (isPassing(error) && !isLocked(error)) return await fail(error);
       const tried = error instanceof TriedError ? error : new TriedError(new Map(), !isLocked(error));
       try {
         return await transact(tried);
       } catch (again) {
-        if (isPassing(again)) throw again;
-        // What the runs did cannot be committed (a deferred constraint): without a verdict they would be handed out for ever.
-        return await transact({ kind: 'failed', error: again });
+        return await fail(again);
       }
     }
   } finally {
@@ -278,7 +302,14 @@ function report(deps: ExecuteDeps, job: DefinedJob, dispatch: Dispatch, written:
       '[JOB FAILURE] runs failed',
     );
   }
-  deps.log.debug({ job: job.name, dispatch: dispatch.id, ended: ended.length }, '[JOB SUCCESS] bundle ended');
+  const succeeded = ended.filter(([, outcome]) => outcome === 'completed' || outcome === 'completed_with_item_errors');
+  if (succeeded.length > 0)
+    logSuccess(
+      deps,
+      job,
+      dispatch,
+      succeeded.map(([id]) => id),
+    );
   return { failedWith: dispatch.runs.length === 1 ? failedWith : null };
 }
 

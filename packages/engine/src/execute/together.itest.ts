@@ -2,14 +2,11 @@ import { createPool, type Pool } from '@nightshift/db';
 import { pino } from 'pino';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { createCatalogue } from '../catalogue.ts';
-import { processCrypto } from '../crypto/job-crypto.ts';
 import type { RequestContext } from '../define-job.ts';
 import { PermanentError } from '../errors.ts';
 import { findRun } from '../query/index.ts';
-import { createTenants } from '../tenants.ts';
+import { executeDeps } from '../testing/execute-deps.ts';
 import { dispatchByHand, type TestEngine, testEngine, until } from '../testing/index.ts';
-import { TEST_ENCRYPTION_KEYS } from '../testing/test-engine.ts';
 import { createGate, makeTinyTables, tinyRequest } from '../testing/tiny.ts';
 import type { Dispatch, ExecuteDeps } from './execution.ts';
 import { executeShort } from './short.ts';
@@ -94,19 +91,10 @@ beforeEach(() => {
   [apart, told, warned] = [[], [], []];
   shutdown = new AbortController();
   deps = {
-    app,
-    ops,
-    databaseUrl: engine.store.databaseUrl,
-    catalogue: createCatalogue([job, quiet, waits, personal]),
-    tenants: createTenants(ops),
-    crypto: processCrypto(TEST_ENCRYPTION_KEYS, ops),
-    worker: 'test',
+    ...executeDeps(engine, { app, ops }, [job, quiet, waits, personal]),
     log: pino({ level: 'warn' }, { write: (line) => void warned.push(JSON.parse(line).msg) }),
-    notified: () => undefined,
     announce: (ended) => told.push(...ended.map(([id, status]) => `${id} ${status}`)),
-    measured: () => undefined,
     failedTogether: (name) => apart.push(name),
-    wake: () => undefined,
     shutdown: shutdown.signal,
   };
 });
@@ -191,7 +179,7 @@ describe('bundles of several tenants', () => {
     ['later', 'failed'],
     ['snoozes', 'scheduled'],
   ] as const)('are executed one by one where a run %s, and it alone does not complete', async (how, status) => {
-    const dispatch = await dispatched({ a: ['well'], b: how === 'later' ? [how] : ['well', how], c: ['well', 'well'] });
+    const dispatch = await dispatched({ a: ['well'], b: ['well', how], c: ['well', 'well'] });
     await executeShort(deps, dispatch);
     expect(await statuses(dispatch.of.a)).toEqual(['completed']);
     expect((await statuses(dispatch.of.b)).at(-1)).toBe(status);

@@ -7,7 +7,7 @@ import { judge } from '../outcome.ts';
 import { type End, endClean } from '../record.ts';
 import type { RunStatus } from '../run-status.ts';
 import { isPassing, scrubbed } from '../store-errors.ts';
-import { type Dispatch, type ExecuteDeps, policyOf } from './execution.ts';
+import { type Dispatch, type ExecuteDeps, logSuccess, policyOf } from './execution.ts';
 import { handleBundle, TriedError } from './handle-bundle.ts';
 import { createStopper } from './signals.ts';
 
@@ -71,7 +71,7 @@ export async function executeTogether(
   if (runs.length === 0) return true;
   deps.measured(job.name, ownMs / runs.length);
   deps.announce(runs.map((id): [string, RunStatus] => [id, 'completed']));
-  deps.log.debug({ job: job.name, dispatch: dispatch.id, ended: runs.length }, '[JOB SUCCESS] bundles ended');
+  logSuccess(deps, job, dispatch, runs);
   return true;
 }
 

@@ -38,8 +38,8 @@ export function unlimited(readable: Readable, state: QueueState): Budget {
 }
 
 /**
- * Counts in the pass' transaction. Runs of one job are dispatched under the queue's lock alone; those of a tenant by the passes of its
- * system's two queues, so these take turns while the tenant limits of the system are counted.
+ * Counts in the pass' transaction. Runs of one job are dispatched under the queue's lock alone; those of a tenant, and of a job with a sweep form,
+ * by the passes of its system's two queues, so these take turns while such limits are counted.
  */
 export async function readBudget(
   client: PoolClient,
@@ -47,7 +47,7 @@ export async function readBudget(
   readable: Readable,
   state: QueueState,
 ): Promise<Budget> {
-  if (limits.tenants.size > 0) {
+  if (limits.shared) {
     await client.query(`SELECT pg_advisory_xact_lock(hashtext('nightshift.tenant-limits'), hashtext($1))`, [
       limits.system,
     ]);
@@ -115,8 +115,8 @@ async function fullPairs(
   const each = jobs.filter((job) => limits.jobs.get(job)?.perTenantConcurrency !== undefined);
   if (each.length === 0) return [...found];
   const { rows } = await client.query<{ job: string; tenant_id: string }>(
-    `SELECT DISTINCT job, unnest(tenant_ids) AS tenant_id FROM ops.dispatches WHERE queue = $1 AND job = ANY ($2)`,
-    [limits.queue, each],
+    `SELECT DISTINCT job, unnest(tenant_ids) AS tenant_id FROM ops.dispatches WHERE queue = ANY ($1) AND job = ANY ($2)`,
+    [limits.tenantQueues, each],
   );
   for (const row of rows) if (full(row.job, row.tenant_id)) found.add(pairKey(row.job, row.tenant_id));
   return [...found];

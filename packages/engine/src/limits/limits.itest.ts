@@ -1,17 +1,27 @@
 import { createPool, type Pool } from '@nightshift/db';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { createCatalogue } from '../catalogue.ts';
 import { createPass } from '../dispatch.ts';
 import { type TestStore, testStore } from '../testing/index.ts';
-import { tinyRequest, tinyTask } from '../testing/tiny.ts';
+import { countAsDone, tinyRequest, tinyTask } from '../testing/tiny.ts';
 import { type QueueLimits, readLimits } from './limits.ts';
+import { createSettings } from './settings.ts';
 
 // Passes alone, without BullMQ: what limits let through.
 
 const a = tinyRequest('a', { handle: async () => [] });
 const b = tinyRequest('b', { handle: async () => [] });
 const long = tinyTask('long', { run: async () => null });
-const catalogue = createCatalogue([a, b, long]);
+/** Runs of it are in the short queue where an item is named, and in the long one where it goes over all. */
+const both = tinyRequest('both', {
+  input: z.strictObject({ item: z.string() }),
+  handle: async () => [],
+  sweep: { items: async () => [], key: () => '', process: countAsDone, summarize: () => ({}) },
+});
+const catalogue = createCatalogue([a, b, long, both]);
+
+const QUEUES = ['tiny', 'tiny-long'];
 
 let store: TestStore;
 let ops: Pool;
@@ -24,7 +34,10 @@ beforeAll(async () => {
   two = await store.addTenant('tiny', 'two');
   await store.admin.query(
     `INSERT INTO ops.workers (id, host, pid, version, slots, jobs) VALUES ('w', 'h', 1, 'v', $1, $2)`,
-    [JSON.stringify({ tiny: 8, 'tiny-long': 8 }), JSON.stringify({ [a.name]: 1, [b.name]: 1, [long.name]: 1 })],
+    [
+      JSON.stringify({ tiny: 8, 'tiny-long': 8 }),
+      JSON.stringify({ [a.name]: 1, [b.name]: 1, [long.name]: 1, [both.name]: 1 }),
+    ],
   );
 });
 afterAll(async () => {
@@ -159,6 +172,27 @@ describe('runs in hand', () => {
     await add(b, two, 200, 1);
     const found = await fill();
     expect(found['tiny.a one'] ?? 0).toBeLessThanOrEqual(1);
+  });
+});
+
+describe('a job that has runs in both queues of its system', () => {
+  it.each([
+    ['runs in hand', { concurrency: 3 }],
+    ['runs in hand for each tenant', { perTenantConcurrency: 3 }],
+    ['starts a minute', { perMinute: 3 }],
+  ])('counts them together: %s', async (_what, limits) => {
+    await limitJob(both, limits);
+    for (const queue of QUEUES) await add({ ...both, queue }, one, 10);
+    const passes = Array.from({ length: 6 }, (_, i) => fill(QUEUES[i % 2]));
+    await Promise.all(passes);
+    expect(await inHand()).toEqual({ 'tiny.both one': 3 });
+  });
+
+  it('is looked at in both when its limits are changed', async () => {
+    const woken: string[] = [];
+    const settings = createSettings({ ops, catalogue, wake: (queues) => void woken.push(...queues) });
+    await settings.setJobSettings(both.name, null, { limits: { concurrency: 2 } }, 'ada');
+    expect(woken.sort()).toEqual(QUEUES);
   });
 });
 

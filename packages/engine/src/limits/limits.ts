@@ -26,9 +26,11 @@ export const jobLimitsPatchSchema = limitsPatchSchema.extend({ perTenantConcurre
 /** Limits that matter to the runs of one queue; a queue without any has none of these. */
 export interface QueueLimits {
   readonly queue: string;
-  /** Queues in which the same tenants' runs count. */
+  /** Queues in which the same tenants' runs count, and those of a job that has both. */
   readonly tenantQueues: readonly string[];
   readonly system: string;
+  /** True: something counts in both, so their passes take turns. */
+  readonly shared: boolean;
   readonly tenants: ReadonlyMap<string, Limits>;
   readonly jobs: ReadonlyMap<string, JobLimits>;
   /** Of one tenant's runs of a job, by `pairKey`. */
@@ -101,5 +103,7 @@ function limitsOf(catalogue: Catalogue, queue: string, rows: readonly Row[]): Qu
     }
   }
   if (tenants.size + jobs.size + pairs.size === 0) return null;
-  return { queue, tenantQueues: [system, `${system}-long`], system, tenants, jobs, pairs };
+  const limited = new Set([...jobs.keys(), ...[...pairs.keys()].map((pair) => pair.slice(0, pair.indexOf(' ')))]);
+  const shared = tenants.size > 0 || declared.some((job) => limited.has(job.name) && queuesOfJob(job).length > 1);
+  return { queue, tenantQueues: [system, `${system}-long`], system, shared, tenants, jobs, pairs };
 }

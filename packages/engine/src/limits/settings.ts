@@ -1,5 +1,6 @@
 import { inTransaction, isUuid, type Pool } from '@nightshift/db';
 import type { Catalogue } from '../catalogue.ts';
+import { queuesOfJob } from '../define-job.ts';
 import { UnknownTenantError } from '../errors.ts';
 import { storeErrors } from '../store-errors.ts';
 
@@ -28,7 +29,7 @@ export function createSettings(deps: {
 }): Settings {
   return {
     async setJobSettings(job, tenantId, { options = {}, limits = {} }, actor) {
-      const { queue } = deps.catalogue.get(job);
+      const queues = queuesOfJob(deps.catalogue.get(job));
       await storeErrors(() =>
         inTransaction(deps.ops, [], async (client) => {
           await client.query(
@@ -44,7 +45,7 @@ export function createSettings(deps: {
           );
         }),
       );
-      deps.wake([queue]);
+      deps.wake(queues);
     },
 
     async setTenantLimits(tenantId, limits, actor) {

@@ -101,8 +101,8 @@ async function jobsInHand(
   const pairs = new Map<string, number>();
   if (limited.size === 0) return { jobs, pairs };
   const { rows } = await client.query<{ job: string; tenant_id: string; n: number }>(
-    `SELECT d.job, o.tenant_id, count(*) AS n ${IN_HAND} WHERE d.queue = $1 AND d.job = ANY ($2) GROUP BY d.job, o.tenant_id`,
-    [limits.queue, [...limited]],
+    `SELECT d.job, o.tenant_id, count(*) AS n ${IN_HAND} WHERE d.queue = ANY ($1) AND d.job = ANY ($2) GROUP BY d.job, o.tenant_id`,
+    [limits.tenantQueues, [...limited]],
   );
   for (const row of rows) {
     jobs.set(row.job, (jobs.get(row.job) ?? 0) + row.n);
