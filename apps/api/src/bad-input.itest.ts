@@ -39,8 +39,10 @@ describe('bodies', () => {
   test.each<[string, CallOptions, number, string]>([
     ['truncated JSON', text('{"a":'), 400, 'malformed-json'],
     ['no body', {}, 422, 'invalid-input'],
-    ['null', text('null'), 400, 'malformed-json'],
-    ['a text', text('"x"'), 400, 'malformed-json'],
+    ['null', text('null'), 422, 'invalid-input'],
+    ['a text', text('"x"'), 422, 'invalid-input'],
+    ['a number', text('12'), 422, 'invalid-input'],
+    ['a truth', text('true'), 422, 'invalid-input'],
     ['a list', text('[1]'), 422, 'invalid-input'],
     ['NaN', text('{"tenant":NaN}'), 400, 'malformed-json'],
     ['text/plain', text(JSON.stringify(good), 'text/plain'), 415, 'unsupported-media-type'],
@@ -73,6 +75,11 @@ describe('bodies', () => {
     const before = await openRuns();
     expectProblem(await api.call('POST', START, options), status, code);
     expect(await openRuns()).toBe(before);
+  });
+
+  test.each(['null', '"x"', '12', 'true'])('%s is told that it must be an object', async (body) => {
+    const reply = await api.call('POST', START, text(body));
+    expect(reply.body.errors).toEqual([{ pointer: '', code: 'invalid-type', detail: 'must be a JSON object' }]);
   });
 
   test('exactly 1 MB is read', async () => {
@@ -158,6 +165,32 @@ describe('names and addresses', () => {
   ])('%s is 400', async (path) => {
     expectProblem(await api.call('GET', path), 400, /^(invalid-parameter|malformed-request)$/);
   }); // biome-ignore format: a list of addresses
+
+  test.each([
+    ['/v1/runs?job=a%00b', '/job'],
+    ['/v1/runs?tenant=%00', '/tenant'],
+    ['/v1/runs?status=failed&cursor=%00', '/cursor'],
+    ['/v1/runs/%00', '/id'],
+    ['/v1/runs/%00/attempts', '/id'],
+    ['/v1/jobs/gym.%00greet', '/job'],
+    ['/v1/schedules?job=%00', '/job'],
+    ['/v1/schedules/%00', '/id'],
+    ['/v1/audit?actor=%00', '/actor'],
+    ['/v1/alerts?job=%00', '/job'],
+    ['/v1/tenants?system=%00', '/system'],
+  ])('a NUL in %s is 400 and names %s', async (path, pointer) => {
+    const reply = await api.call('GET', path, { as: { role: 'admin' } });
+    expectProblem(reply, 400, 'invalid-parameter');
+    expect(reply.body.errors.map((error: { pointer: string }) => error.pointer)).toEqual([pointer]);
+  });
+
+  test('a NUL in the name of a job to start is 400, and nothing is enqueued', async () => {
+    const before = await openRuns();
+    const reply = await api.call('POST', '/v1/jobs/gym.greet%00/runs', { json: good });
+    expectProblem(reply, 400, 'invalid-parameter');
+    expect(reply.body.errors).toMatchObject([{ pointer: '/job', code: 'unstorable-text' }]);
+    expect(await openRuns()).toBe(before);
+  });
 
   test('a filter that looks like SQL is a name like any other', async () => {
     const reply = await api.call(

@@ -41,6 +41,23 @@ test.each([
   expect((await api.call('POST', `/v1/runs/${await waiting()}/snooze`, { json })).status).toBe(status);
 });
 
+test.each([
+  [{}, '', '`until` or `forMs` is required'],
+  [{ forMs: 1, until: '2026-12-01T00:00:00Z' }, '', 'give `until` or `forMs`, not both'],
+  [{ forMs: 'soon' }, '/forMs', expect.any(String)],
+  [{ until: 'tomorrow' }, '/until', expect.any(String)],
+  [{ for: 1 }, '/for', 'is not a known field'],
+  [{ for: 1 }, '', '`until` or `forMs` is required'],
+])('snoozing with %j names %j and says what is wrong', async (json, pointer, detail) => {
+  const { body } = await api.call('POST', `/v1/runs/${await waiting()}/snooze`, { json });
+  expect(body.errors).toContainEqual({ pointer, code: expect.any(String), detail });
+});
+
+test('a waiting run is put off by so many ms', async () => {
+  const reply = await api.call('POST', `/v1/runs/${await waiting()}/snooze`, { json: { forMs: 3_600_000 } });
+  expect([reply.status, reply.body.status]).toEqual([200, 'scheduled']);
+});
+
 test('a viewer puts nothing off, and nobody another tenant’s run', async () => {
   const path = `/v1/runs/${await waiting()}/snooze`;
   const json = { forMs: 1_000 };

@@ -76,3 +76,13 @@ test('other methods are 405, a body over 1 MB is 413', async () => {
   const large = await api.call('POST', '/api/jobs/generate-tasks', { ...cron, body: 'x'.repeat(1_048_577) });
   expect(large.status).toBe(413);
 });
+
+test.each(['GET', 'POST'])('%s with the same Idempotency-Key answers with the same runs', async (method) => {
+  const call = (key: string) =>
+    api.call(method, '/api/jobs/generate-tasks', { ...cron, headers: { 'Idempotency-Key': `${method}-${key}` } });
+  const [first, again, other] = [await call('a'), await call('a'), await call('b')];
+  expect(first).toMatchObject({ status: 200, body: { clientsProcessed: 8 } });
+  expect(again.body).toEqual(first.body);
+  expect(other.body.tenants).not.toEqual(first.body.tenants);
+  expect((await call('not a key')).status).toBe(400);
+});

@@ -1,6 +1,7 @@
+import { dispatchByHand } from '@nightshift/engine/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { rawRequest } from './testing/raw-request.ts';
-import { CRON_SECRET, type TestApi, testApi } from './testing/test-api.ts';
+import { type CallOptions, CRON_SECRET, type Reply, type TestApi, testApi } from './testing/test-api.ts';
 
 const PATH = '/api/cron/commitment-scores';
 const cron = { bearer: CRON_SECRET };
@@ -134,6 +135,66 @@ describe('without workers', () => {
     expect(run).toMatchObject({ tenant: 'iron-works', url: `/v1/runs/${run.runId}` });
     expect(second.body.tenants).toEqual(first.body.tenants);
     expect(await openRuns(api)).toBe(1);
+  });
+
+  test('what has not ended when the time is up is told as it stands', async () => {
+    const { body } = await api.call('POST', `${PATH}?wait=0`, cron);
+    const [{ runId, status }] = body.tenants;
+    expect(status).toBe('queued');
+    await dispatchByHand(api.store.admin, [runId]);
+    const other = await api.store.addTenant('gym', 'harbour-fit');
+    try {
+      expect((await api.call('POST', `${PATH}?wait=0`, cron)).body.tenants).toMatchObject([
+        { tenant: 'harbour-fit', status: 'queued' },
+        { tenant: 'iron-works', runId, status: 'dispatched' },
+      ]);
+    } finally {
+      await api.store.admin.query('UPDATE ops.tenants SET system = $2 WHERE id = $1', [other, 'closed']);
+    }
+  });
+
+  describe('with an Idempotency-Key', () => {
+    const AT_RISK = '/api/cron/at-risk-detection?wait=0';
+    const call = (key: string, more: CallOptions = {}, path = AT_RISK) =>
+      api.call('POST', path, { ...cron, ...more, headers: { ...more.headers, 'Idempotency-Key': key } });
+    const runIds = (reply: Reply): string[] => reply.body.tenants.map((one: { runId: string }) => one.runId);
+
+    test('the same key and body is the same runs, after they have ended as well', async () => {
+      const first = await call('k-1', { body: 'a=1' });
+      expect(first.status).toBe(202);
+      for (const id of runIds(first)) await api.producer.cancel(id, 'ada', null);
+      const again = await call('k-1', { body: 'a=1' });
+      expect(again.body.triggerId ?? first.body.triggerId).toBe(first.body.triggerId);
+      expect(runIds(again)).toEqual(runIds(first));
+      const fresh = await call('k-2', { body: 'a=1' });
+      expect(runIds(fresh)).not.toEqual(runIds(first));
+    });
+
+    test.each<[string, CallOptions, string?]>([
+      ['another body', { body: 'a=2' }],
+      ['no body', {}],
+      ['the same fields in another order of bytes', { body: 'b=1&a=1' }],
+      ['the same body on another path', { body: 'a=1&b=1' }, '/api/cron/coach-actions?wait=0'],
+    ])('the same key with %s is 422', async (_what, more, path) => {
+      expect((await call('k-3', { body: 'a=1&b=1' })).status).toBe(202);
+      const before = await openRuns(api);
+      const reply = await call('k-3', more, path);
+      expect([reply.status, reply.body.code]).toEqual([422, 'idempotency-conflict']);
+      expect(await openRuns(api)).toBe(before);
+    });
+
+    test.each(['x'.repeat(256), 'a b'])('a key that is none is 400 and starts nothing', async (key) => {
+      const before = await openRuns(api);
+      const reply = await call(key, {}, '/api/cron/coach-actions?wait=0');
+      expect([reply.status, reply.body.code]).toEqual([400, 'invalid-idempotency-key']);
+      expect(await openRuns(api)).toBe(before);
+    });
+
+    test('a GET has no body, and the same key is the same runs', async () => {
+      const get = () => api.call('GET', AT_RISK, { as: null, headers: { 'Idempotency-Key': 'k-4' } });
+      const [first, again] = [await get(), await get()];
+      expect([first.status, runIds(again)]).toEqual([202, runIds(first)]);
+    });
   });
 
   test('a caller that hangs up cancels nothing', async () => {

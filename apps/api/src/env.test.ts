@@ -49,6 +49,19 @@ test('every problem is told at once, each with its variable, none with its value
   expect(problems.join()).not.toMatch(/eighty|secret-host|hunter2|loud/);
 });
 
+test.each(['abc', 'NaN', '30x0'])('a PORT that is %s is wrong, and not told as one that is not set', (PORT) => {
+  const [problem, ...others] = problemsOf({ ...DEVELOPMENT, PORT });
+  expect(others).toEqual([]);
+  expect(problem).toMatch(/^PORT: expected a number/);
+  expect(problem).not.toContain('not set');
+});
+
+test('a variable that is missing is told as not set, with what it is for', () => {
+  expect(problemsOf({ ...DEVELOPMENT, DATABASE_URL: undefined })).toEqual([
+    expect.stringMatching(/^DATABASE_URL is not set: Postgres/),
+  ]);
+});
+
 test('an empty variable counts as not set', () => {
   expect(readEnv({ ...DEVELOPMENT, PORT: '', METRICS_TOKEN: '' }).PORT).toBe(3000);
   expect(problemsOf({ ...DEVELOPMENT, CRON_SECRET: '' })).toHaveLength(1);

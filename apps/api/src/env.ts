@@ -107,18 +107,19 @@ export class EnvError extends Error {
 export function readEnv(source: Readonly<Record<string, string | undefined>>): Env {
   const given = Object.fromEntries(Object.entries(source).filter(([, value]) => value !== undefined && value !== ''));
   const parsed = envSchema.safeParse(given);
-  const problems = parsed.success ? [] : parsed.error.issues.map(problemOf);
+  const problems = parsed.success ? [] : parsed.error.issues.map((issue) => problemOf(issue, given));
   problems.push(...keyProblems(given));
   if (given.NODE_ENV === 'production') problems.push(...productionProblems(given));
   if (!parsed.success || problems.length > 0) throw new EnvError([...new Set(problems)]);
   return parsed.data;
 }
 
-function problemOf(issue: z.core.$ZodIssue): string {
+function problemOf(issue: z.core.$ZodIssue, given: Given): string {
   const name = String(issue.path[0]);
-  if (issue.code === 'invalid_type' && issue.input === undefined) {
-    return `${name} is not set: ${envSchema.shape[name as keyof typeof envSchema.shape].description}`;
-  }
+  const { description } = envSchema.shape[name as keyof typeof envSchema.shape];
+  if (given[name] === undefined) return `${name} is not set: ${description}`;
+  // Of a number that is none zod says NaN, which nobody wrote.
+  if (issue.code === 'invalid_type') return `${name}: expected a number: ${description}`;
   return `${name}: ${issue.message}`;
 }
 

@@ -155,6 +155,30 @@ describe('without workers', () => {
     expect((await api.call('POST', PATH, { ...key, body: 'x'.repeat(1_048_577) })).status).toBe(413);
   });
 
+  test('with an Idempotency-Key the same body is the same runs, another one is 422 in the seed’s shape', async () => {
+    const call = (body: string) =>
+      api.call('POST', `${PATH}?wait=0`, { ...key, body, headers: { 'Idempotency-Key': 'once' } });
+    const first = await call('{"a":1}');
+    expect(first.status).toBe(202);
+    const [{ runId }] = first.body.results.tenants;
+    await api.producer.cancel(runId, 'ada', null);
+    const again = await call('{"a":1}');
+    expect(again.headers.get('x-nightshift-trigger')).toBe(first.headers.get('x-nightshift-trigger'));
+    expect(again.text).toContain(runId);
+    const other = await call('{"a":2}');
+    expect([other.status, other.body]).toMatchObject([422, { success: false, job: 'check-sla-and-overdue' }]);
+    expect(other.body.errorDetails).toContain('was used with another body');
+  });
+
+  test('a key that is none is 400 and starts nothing', async () => {
+    const count = async () => (await api.store.admin.query('SELECT FROM ops.run_view')).rowCount;
+    const before = await count();
+    const reply = await api.call('POST', PATH, { ...key, headers: { 'Idempotency-Key': 'a b' } });
+    expect([reply.status, reply.body]).toMatchObject([400, { success: false }]);
+    expect(reply.body.errorDetails).toContain('Idempotency-Key');
+    expect(await count()).toBe(before);
+  });
+
   test('past the wait it is 202 with addresses of the runs', async () => {
     const reply = await api.call('POST', `${PATH}?wait=0`, key);
     expect(reply.status).toBe(202);

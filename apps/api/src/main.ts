@@ -1,3 +1,4 @@
+import { unsafeLogin } from '@nightshift/db';
 import { createCatalogue } from '@nightshift/engine';
 import { createProducer } from '@nightshift/engine/accept';
 import { jobs } from '@nightshift/jobs';
@@ -6,7 +7,6 @@ import { createApp } from './app.ts';
 import { createBoardQueues } from './board/queues.ts';
 import { type Env, EnvError, readEnv } from './env.ts';
 import { createHttpServer, listen, stopOnRequest } from './server.ts';
-import { unsafeDatabase } from './start-check.ts';
 import { version } from './version.ts';
 
 /** Wiring only: environment → app → listen → stop. */
@@ -33,7 +33,7 @@ async function main(env: Env): Promise<void> {
     log,
   });
   if (env.NODE_ENV === 'production') {
-    const problem = await unsafeDatabase(producer.pools.app);
+    const problem = await unsafeLogin(producer.pools.app);
     if (problem !== null) throw new EnvError([problem]);
   }
   const server = createHttpServer(createApp({ env, producer, queues, log, version }));

@@ -170,6 +170,14 @@ test('at the edge: size, type, method, what is no JSON; one shape for all', asyn
   expect(rows[0].n).toBeGreaterThanOrEqual(9);
 });
 
+test.each(['null', '"x"', '12', 'true', '[]'])('%s, which is no object, is 400 here', async (body) => {
+  const before = await runs();
+  const headers = { 'Content-Type': 'application/json' };
+  const answer = await api.call('POST', '/api/v1/jobs/refill-check', { as: { tenant }, body, headers });
+  expect(answer).toMatchObject({ status: 400, body: { code: 'invalid-input', errors: [{ pointer: '' }] } });
+  expect(await runs()).toBe(before);
+});
+
 test.each([
   ['medication-reminder', { schedule: { frequency: 'hourly', times: ['08:00'] } }, '/schedule/frequency'],
   ['medication-reminder', { schedule: { frequency: 'daily', times: ['8:00'] } }, '/schedule/times/0'],

@@ -317,6 +317,37 @@ describe('the catalogue and its document', () => {
     expect(one.inputSchema).toMatchObject({ type: 'object', required: ['name'], additionalProperties: false });
   });
 
+  test.each([
+    ['POST', '/v1/jobs/{job}/runs', [400, 401, 403, 404, 409, 413, 415, 422, 429, 503]],
+    ['POST', '/v1/runs/retry', [400, 401, 403, 413, 415, 422, 429, 503]],
+    ['GET', '/v1/runs', [400, 401, 403, 429, 503]],
+    ['GET', '/v1/runs/{id}', [400, 401, 403, 404, 429, 503]],
+  ] as const)('the OpenAPI document declares the refusals of %s %s', async (method, path, statuses) => {
+    const { paths } = JSON.parse((await api.call('GET', '/openapi.json', { as: null })).text);
+    const { responses } = paths[path][method.toLowerCase()];
+    for (const status of statuses) {
+      expect([status, responses[status]]).toEqual([
+        status,
+        {
+          description: expect.any(String),
+          content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+        },
+      ]);
+    }
+    const declared = Object.keys(responses).filter((status) => Number(status) >= 400);
+    expect(declared).toEqual(statuses.map(String));
+  });
+
+  test('the OpenAPI document says that a snooze takes one of its two fields', async () => {
+    const { components } = JSON.parse((await api.call('GET', '/openapi.json', { as: null })).text);
+    expect(components.schemas.Snooze).toMatchObject({
+      type: 'object',
+      properties: { until: { type: 'string' }, forMs: { type: 'integer' } },
+      oneOf: [{ required: ['until'] }, { required: ['forMs'] }],
+      additionalProperties: false,
+    });
+  });
+
   test('every reference in the OpenAPI document leads somewhere, and every path is served', async () => {
     const document = JSON.parse((await api.call('GET', '/openapi.json', { as: null })).text);
     expect(document.openapi).toBe('3.1.0');

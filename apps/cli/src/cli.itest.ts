@@ -152,6 +152,7 @@ test('the same idempotency key gives the same run, and refuses another request',
 test.each([
   [['run', 'gym.comitment-scores', '--tenant', 'x'], "Did you mean 'gym.commitment-scores'?"],
   [['run', 'gym.commitment-scores', '--tenant', 'nowhere'], 'Known tenants: '],
+  [['run', 'gym.commitment-scores'], '--tenant is missing'],
   [['run', 'gym.commitment-scores'], 'Known tenants: '],
   [['run', 'ops.canary', '--input', '{"ech":1}'], '/input/ech is not a known field'],
   [['runs', 'show', 'nothing'], "There is no run 'nothing'."],
@@ -162,6 +163,27 @@ test.each([
   expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' });
   expect(stderr).toContain(hint);
   expect(stderr.trim().split('\n')).toHaveLength(1);
+});
+
+test.each([
+  ['no tenant', []],
+  ['an unknown one', ['--tenant', 'nowhere']],
+])('with %s a run of one system’s job is told that system’s tenants alone', async (_what, more) => {
+  const known = (await gyms()).map(({ slug }) => `${slug} (gym)`);
+  const { stderr } = await nightshift(['run', 'gym.commitment-scores', ...more]);
+  expect(stderr.trim().endsWith(`Known tenants: ${known.join(', ')}.`)).toBe(true);
+});
+
+test('options of a run at the ends of their ranges are taken', async () => {
+  const { slug } = await firstGym();
+  const options = { '--batch-size': '10000', '--batch-delay': '0', '--timeout': '86400000', '--retries': '20' };
+  const argv = ['run', 'gym.commitment-scores', '--tenant', slug, '--dry-run', '--wait', '--json'];
+  const { exitCode, json } = await nightshift([...argv, ...Object.entries(options).flat()]);
+  expect(exitCode).toBe(0);
+  expect(json()).toMatchObject({
+    status: 'completed',
+    options: { batchSize: 10_000, batchDelayMs: 0, timeoutMs: 86_400_000, retries: 20 },
+  });
 });
 
 test('trigger starts a run for each tenant', async () => {

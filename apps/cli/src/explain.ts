@@ -25,7 +25,8 @@ const USAGE_CODES = [
 /** What to tell a person about an error. */
 export async function explain(error: unknown, cli: Cli): Promise<Explanation> {
   if (error instanceof UnknownTenantError) {
-    return { code: error.code, message: `${error.message} ${await knownTenants(cli)}`.trim(), usage: true };
+    const message = error.tenant === null ? '--tenant is missing: the job works for one tenant.' : error.message;
+    return { code: error.code, message: `${message} ${await knownTenants(cli, error.system)}`.trim(), usage: true };
   }
   const code = (error as { code?: unknown })?.code;
   if (error instanceof Error && isOwnCode(code)) {
@@ -61,11 +62,16 @@ function unreachable(cli: Cli): string {
   return `Postgres at ${address(servers.databaseUrl)} or Redis at ${address(servers.redisUrl)} does not answer; is npm start still running?`;
 }
 
-async function knownTenants(cli: Cli): Promise<string> {
+/** Jobs of the platform itself run for tenants of any system. */
+const OF_ANY_SYSTEM = ['any', 'ops'];
+
+async function knownTenants(cli: Cli, system: string): Promise<string> {
   try {
-    const tenants = await cli.withProducer((producer) => listTenants(producer));
+    const all = await cli.withProducer((producer) => listTenants(producer));
+    const tenants = OF_ANY_SYSTEM.includes(system) ? all : all.filter((tenant) => tenant.system === system);
     const names = tenants.slice(0, 20).map((tenant) => `${tenant.slug} (${tenant.system})`);
-    return names.length === 0 ? 'There are no tenants yet.' : `Known tenants: ${names.join(', ')}.`;
+    if (names.length > 0) return `Known tenants: ${names.join(', ')}.`;
+    return all.length === 0 ? 'There are no tenants yet.' : `System '${system}' has no tenants yet.`;
   } catch {
     // The first error is the one to tell.
     return '';

@@ -29,6 +29,7 @@ async function main(): Promise<void> {
     slots: { short: env.NIGHTSHIFT_SLOTS_SHORT, long: env.NIGHTSHIFT_SLOTS_LONG },
     fireSchedules: env.NIGHTSHIFT_CLOCK,
     retentionDays: env.RETENTION_DAYS,
+    refuseUnsafeLogin: env.NODE_ENV === 'production',
     notifications: env.NIGHTSHIFT_SENDING === 0 ? undefined : sendingOf(env),
     canarySeconds: env.NIGHTSHIFT_CANARY_SECONDS,
     stuckSeconds: env.NIGHTSHIFT_STUCK_SECONDS,

@@ -2,3 +2,4 @@ export { createPool, type Pool, type PoolClient, type PoolOptions, type ServingR
 export { databaseUrl, knownMigrations, type MigrateOptions, migrate, schemaVersion } from './migrate.ts';
 export { inSnapshot, type Snapshot, type SnapshotOptions } from './snapshot.ts';
 export { type BeforeCommit, escapeLiteral, inTransaction, isUuid } from './tenant.ts';
+export { unsafeLogin } from './unsafe-login.ts';

@@ -9,9 +9,10 @@ import { IdempotencyConflictError, StoreUnavailableError } from './errors.ts';
 import { statusOf } from './in-hand.ts';
 import { insertRuns } from './insert-runs.ts';
 import type { JobSettings } from './job-settings.ts';
-import { checkOfOneTenant, type NewRun, newRun } from './new-run.ts';
+import { checkOfOneTenant, checkOptions, type NewRun, newRun } from './new-run.ts';
 import type { Priority } from './priority.ts';
 import { PG_WAKE_CHANNEL } from './redis-names.ts';
+import { releaseJoined } from './release.ts';
 import type { RunStatus } from './run-status.ts';
 import { isDataError, storeErrors } from './store-errors.ts';
 import type { Tenants } from './tenants.ts';
@@ -130,13 +131,14 @@ export function createAccept(deps: AcceptDeps) {
   /** For the rare run that found its key taken. */
   async function acceptAlone(run: NewRun): Promise<Accepted> {
     const accepted = await storeErrors(() => inTransaction(deps.ops, [], (client) => insertOrJoin(client, run)));
-    if (!accepted.joined) deps.wake([run.queue]);
+    if (!accepted.joined || accepted.status === 'queued') deps.wake([run.queue]);
     return accepted;
   }
 
   async function prepare(request: AcceptRequest, actor: string): Promise<NewRun> {
     const job = deps.catalogue.get(request.job);
     checkOfOneTenant(job, request.tenant, request.input);
+    checkOptions(job, request.options);
     return storeErrors(async () => {
       const tenant = await deps.tenants.resolve(job, request.tenant);
       const options = await deps.settings.effective(job, tenant.id, request.options ?? {});
@@ -165,6 +167,7 @@ export function createAccept(deps: AcceptDeps) {
       for (const request of requests) {
         const job = deps.catalogue.get(request.job);
         checkOfOneTenant(job, request.tenant, request.input);
+        checkOptions(job, request.options);
         let ofJob = shared.get(job);
         if (ofJob === undefined) {
           ofJob = new Map();
@@ -218,7 +221,8 @@ export function createAccept(deps: AcceptDeps) {
     async acceptIn(client: PoolClient, request: AcceptRequest, actor: string): Promise<Accepted> {
       const run = await prepare(request, actor);
       const accepted = await insertOrJoin(client, run);
-      if (!accepted.joined) await client.query('SELECT pg_notify($1, $2)', [PG_WAKE_CHANNEL, run.queue]);
+      if (!accepted.joined || accepted.status === 'queued')
+        await client.query('SELECT pg_notify($1, $2)', [PG_WAKE_CHANNEL, run.queue]);
       return accepted;
     },
     /**
@@ -326,6 +330,7 @@ async function findOpen(client: PoolClient, run: NewRun): Promise<Accepted | nul
   );
   const row = rows[0];
   if (row === undefined) return null;
+  const released = row.state === 'blocked' && (await releaseJoined(client, [row.id], 'blocked')).has(row.id);
   if (run.idempotency !== null) {
     await client.query('UPDATE ops.idempotency_keys SET run_id = $1 WHERE run_id = $2 AND principal = $3', [
       row.id,
@@ -333,5 +338,5 @@ async function findOpen(client: PoolClient, run: NewRun): Promise<Accepted | nul
       run.idempotency.principal,
     ]);
   }
-  return { id: row.id, status: row.state, joined: true, tenantId: run.tenantId };
+  return { id: row.id, status: released ? 'queued' : row.state, joined: true, tenantId: run.tenantId };
 }

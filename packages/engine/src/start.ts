@@ -7,8 +7,9 @@ import { IdempotencyConflictError } from './errors.ts';
 import { newId } from './id.ts';
 import { insertRuns } from './insert-runs.ts';
 import type { JobSettings } from './job-settings.ts';
-import { checkOfOneTenant, type NewRun, newRun } from './new-run.ts';
+import { checkOfOneTenant, checkOptions, type NewRun, newRun } from './new-run.ts';
 import type { Priority } from './priority.ts';
+import { releaseJoined } from './release.ts';
 import { localDate } from './schedule/cron.ts';
 import { storeErrors } from './store-errors.ts';
 import { PLATFORM_TENANT, type Tenants } from './tenants.ts';
@@ -63,6 +64,7 @@ export function createStart(deps: {
   return async function start(cause: Cause, actor: string): Promise<Started> {
     const job = deps.catalogue.get(cause.job);
     checkOfOneTenant(job, null, cause.input);
+    checkOptions(job, cause.options);
     return storeErrors(async () => {
       const tenants = await tenantsOf(job, cause.tenants);
       const triggerId = newId();
@@ -169,6 +171,11 @@ async function insertOrJoinAll(
       `SELECT o.id, o.tenant_id FROM ops.open_runs o JOIN unnest($1::uuid[], $2::text[]) AS k(tenant_id, unique_key)
        ON o.tenant_id = k.tenant_id AND o.unique_key = k.unique_key`,
       [left.map((run) => run.tenantId), left.map((run) => run.uniqueKey)],
+    );
+    await releaseJoined(
+      client,
+      rows.map((row) => row.id),
+      'blocked or scheduled',
     );
     for (const row of rows) found.set(row.tenant_id, { id: row.id, joined: true });
     left = left.filter((run) => !found.has(run.tenantId));

@@ -69,7 +69,7 @@ export function createTenants(ops: Pick<Pool, 'query'>): Tenants {
   return {
     async resolve(job, idOrSlug) {
       const owned = job.system === 'ops' || job.scope === 'system';
-      if (idOrSlug === null && !owned) throw new UnknownTenantError('(none given)', job.system);
+      if (idOrSlug === null && !owned) throw new UnknownTenantError(null, job.system);
       const row =
         idOrSlug !== null
           ? await byName(job, idOrSlug)

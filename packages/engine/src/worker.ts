@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { setTimeout as wait } from 'node:timers/promises';
-import { createPool, type Pool, schemaVersion } from '@nightshift/db';
+import { createPool, type Pool, schemaVersion, unsafeLogin } from '@nightshift/db';
 import type { Worker as BullWorker } from 'bullmq';
 import type { Logger } from 'pino';
 import { createAlertWatch } from './alerts/alert-watch.ts';
@@ -57,6 +57,8 @@ export interface WorkerOptions {
   readonly canarySeconds?: number;
   /** A worker that takes nothing for so long, though it has room and work waits in Redis, is stuck; default 30. */
   readonly stuckSeconds?: number;
+  /** Refuse a login that row-level security does not bind, as production must. */
+  readonly refuseUnsafeLogin?: boolean;
   /** Called once when this worker is stuck: the process should exit. */
   readonly onStuck?: (queue: string) => void;
   /** The time by which schedules fire; default the database's clock. */
@@ -117,12 +119,18 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     onIdleError,
   });
   try {
+    if (options.refuseUnsafeLogin === true) await requireSafeLogin(app);
     await requireCurrentSchema(ops);
     return await run(options, { id, log, slots, app, ops });
   } catch (error) {
     await Promise.all([app.end(), ops.end()]);
     throw error;
   }
+}
+
+async function requireSafeLogin(app: Pool): Promise<void> {
+  const problem = await unsafeLogin(app);
+  if (problem !== null) throw new DeclarationError('The worker cannot start', [problem]);
 }
 
 async function requireCurrentSchema(ops: Pool): Promise<void> {

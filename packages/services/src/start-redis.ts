@@ -142,7 +142,7 @@ async function bringUp(dir: string, options: StartRedisOptions, claim: Directory
       ['SIGKILL', 5_000],
     ]);
   return {
-    url: `redis://:${password}@127.0.0.1:${port}/0`,
+    url: `redis://default:${password}@127.0.0.1:${port}/0`,
     port,
     pid: server.pid,
     logFile,

@@ -4,6 +4,7 @@ import { actAs, bearerOf, unauthorized } from '../http/authenticate.ts';
 import type { CountWrong } from '../http/limits.ts';
 import { secondsOf } from '../http/prefer.ts';
 import { isSameSecret } from '../http/same-secret.ts';
+import { drainedIdempotency } from './drained.ts';
 import { type DropIn, startAndSum } from './drop-in.ts';
 
 export interface CronSecret {
@@ -33,7 +34,12 @@ export async function answerCron(
   const timeoutMs = wait === undefined ? job.options.timeoutMs : secondsOf(wait) * 1_000;
   const controller = new AbortController();
   res.once('close', () => controller.abort());
-  const actor = actAs(res, { sub, roles: ['service'], tenantId: null }).sub;
-  const answer = await startAndSum(producer, dropIn, { actor, timeoutMs, signal: controller.signal });
+  const principal = actAs(res, { sub, roles: ['service'], tenantId: null });
+  const answer = await startAndSum(producer, dropIn, {
+    actor: principal.sub,
+    timeoutMs,
+    signal: controller.signal,
+    idempotency: drainedIdempotency(req, res, principal),
+  });
   if (!controller.signal.aborted) res.status(answer.status).json(answer.body);
 }

@@ -1,4 +1,5 @@
 import { findRuns, firstFailures, type Producer, type RunDetail, type Started } from '@nightshift/engine/accept';
+import type { Idempotency } from '../http/idempotency.ts';
 import { runUrl, SHOWN_ERRORS } from '../routes/run-answer.ts';
 
 /** A path of a seed that starts a job for all its tenants and answers with what they did together. */
@@ -22,22 +23,28 @@ export interface DropInAnswer {
 export async function startAndSum(
   producer: Producer,
   dropIn: DropIn,
-  call: { readonly actor: string; readonly timeoutMs: number; readonly signal: AbortSignal },
+  call: {
+    readonly actor: string;
+    readonly timeoutMs: number;
+    readonly signal: AbortSignal;
+    readonly idempotency?: Idempotency | undefined;
+  },
 ): Promise<DropInAnswer> {
-  const started = await producer.start({ kind: 'drop-in', job: dropIn.job }, call.actor);
+  const started = await producer.start({ kind: 'drop-in', job: dropIn.job, idempotency: call.idempotency }, call.actor);
   const ids = started.runs.map((run) => run.runId);
   const ended = await producer.waitFor(ids, { timeoutMs: call.timeoutMs, signal: call.signal });
-  if (ended.size < new Set(ids).size) return pending(dropIn, started, ended);
   const runs = await findRuns(producer.pools, ids, null);
+  if (ended.size < new Set(ids).size) return pending(dropIn, started, runs);
   const failures = await firstFailures(producer.pools, ids, SHOWN_ERRORS);
   return summed(dropIn, started, runs, failures);
 }
 
-function pending(dropIn: DropIn, started: Started, ended: ReadonlyMap<string, string>): DropInAnswer {
+function pending(dropIn: DropIn, started: Started, runs: readonly RunDetail[]): DropInAnswer {
+  const byId = new Map(runs.map((run) => [run.id, run]));
   const tenants = started.runs.map(({ tenant, runId }) => ({
     tenant,
     runId,
-    status: ended.get(runId) ?? 'running',
+    status: byId.get(runId)?.status ?? 'queued',
     url: runUrl(runId),
   }));
   return { status: 202, body: { success: true, job: dropIn.job, triggerId: started.triggerId, tenants } };

@@ -8,7 +8,7 @@ import { toProblem } from '../http/problem.ts';
 import { leaveEvidence, methodNotAllowed } from '../http/refuse.ts';
 import { isSameSecret } from '../http/same-secret.ts';
 import { runUrl } from '../routes/run-answer.ts';
-import { drained } from './drained.ts';
+import { drained, drainedIdempotency } from './drained.ts';
 import { FUNCTIONS, type FunctionName, resultsOf } from './litigation-results.ts';
 
 export interface LitigationDeps {
@@ -85,9 +85,10 @@ async function startAndAnswer(
   const timeoutMs = wait === undefined ? job.options.timeoutMs : secondsOf(wait) * 1_000;
   const controller = new AbortController();
   res.once('close', () => controller.abort());
-  const actor = actAs(res, { sub: 'cron:litigation', roles: ['service'], tenantId: null }).sub;
+  const principal = actAs(res, { sub: 'cron:litigation', roles: ['service'], tenantId: null });
+  const idempotency = drainedIdempotency(req, res, principal);
   const startedAt = performance.now();
-  const started = await producer.start({ kind: 'drop-in', job: job.name }, actor);
+  const started = await producer.start({ kind: 'drop-in', job: job.name, idempotency }, principal.sub);
   // What exceeds a run's limits is done by follow-up runs: the answer is about all of it.
   const { ids, ended } = await waitWithFollowUps(
     producer,

@@ -2,7 +2,7 @@ import type { FieldProblem } from '@nightshift/engine';
 import { type Request, type RequestHandler, type Response, Router } from 'express';
 import type { z } from 'zod';
 import { principalOf, unauthorized } from './authenticate.ts';
-import { jsonBody, readBody, schemaBroken } from './json-body.ts';
+import { jsonBody, readBody, schemaBroken, structureProblems } from './json-body.ts';
 import { demandRole, type Principal, type Role } from './principal.ts';
 import { ProblemError, schemaProblems } from './problem.ts';
 import { methodNotAllowed } from './refuse.ts';
@@ -115,9 +115,11 @@ function parameters(schema: z.ZodType | undefined, given: unknown, query = false
     throw new ProblemError(400, 'invalid-parameter', 'A parameter is not valid.', { problems });
   }
   const parsed = schema.safeParse(given);
-  if (parsed.success) return parsed.data;
+  // What Postgres cannot store it cannot look for either.
+  const problems = [...structureProblems(given), ...(parsed.success ? [] : schemaProblems(parsed.error))];
+  if (parsed.success && problems.length === 0) return parsed.data;
   throw new ProblemError(400, 'invalid-parameter', 'A parameter is not valid.', {
-    problems: schemaProblems(parsed.error),
+    problems: uniqueByPointer(problems),
   });
 }
 

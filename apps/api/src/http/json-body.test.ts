@@ -38,12 +38,17 @@ test.each([
   expect(refusalOf(() => jsonBody(req)).status).toBe(415);
 });
 
-test.each(['{"a":', 'null', '"x"', '12', 'NaN', '{"a":NaN}', "{'a':1}", ''.padEnd(3)])(
-  '%s is 400 malformed-json',
-  (text) => {
-    expect(refusalOf(() => bodyOf(text))).toMatchObject({ status: 400, code: 'malformed-json' });
-  },
-);
+test.each(['{"a":', 'NaN', '{"a":NaN}', "{'a':1}", ''.padEnd(3)])('%s is 400 malformed-json', (text) => {
+  expect(refusalOf(() => bodyOf(text))).toMatchObject({ status: 400, code: 'malformed-json' });
+});
+
+test.each(['null', '"x"', '12', 'true'])('%s is JSON, but no object: 422', (text) => {
+  expect(refusalOf(() => bodyOf(text))).toMatchObject({
+    status: 422,
+    code: 'invalid-input',
+    problems: [{ pointer: '', code: 'invalid-type', detail: 'must be a JSON object' }],
+  });
+});
 
 test('bytes that are no UTF-8 are 400', () => {
   expect(refusalOf(() => bodyOf(Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d))).status).toBe(400);

@@ -31,7 +31,7 @@ export function jsonBody(req: Request): JsonBody | null {
   demandJson(req.headers['content-type']);
   const body = parse(bytes);
   if (typeof body !== 'object' || body === null) {
-    throw new ProblemError(400, 'malformed-json', 'The body must be a JSON object.');
+    throw schemaBroken([{ pointer: '', code: 'invalid-type', detail: 'must be a JSON object' }]);
   }
   const problems = [...structureProblems(body)];
   if (problems.some((problem) => TOO_MUCH.has(problem.code))) throw schemaBroken(problems);

@@ -186,19 +186,30 @@ function answerDoc(answer: AnswerDoc, components: Components): Json {
 }
 
 const REFUSALS: Readonly<Record<string, string>> = {
+  400: 'A parameter or header is not valid, or the body is not JSON.',
   401: 'No valid token.',
   403: 'The role does not allow it.',
   404: 'There is no such thing, or it is another tenant’s.',
+  409: 'It does not fit the state of the thing.',
+  413: 'The body is larger than 1 MB.',
+  415: 'The body is not JSON in UTF-8.',
   422: 'The request breaks its schema; `errors` names each field.',
+  429: 'Too many wrong credentials; `Retry-After` says when to ask again.',
   503: 'Postgres is away. Nothing was accepted; `Retry-After` says when to ask again.',
 };
 
 function refusals(spec: Endpoint): [string, Json][] {
   const statuses = [
+    ...(spec.params === undefined && spec.query === undefined && spec.body === undefined ? [] : ['400']),
     '401',
     '403',
     ...(spec.params === undefined ? [] : ['404']),
-    ...(spec.body === undefined ? [] : ['422']),
+    ...(spec.body === undefined
+      ? []
+      : spec.params === undefined
+        ? ['413', '415', '422']
+        : ['409', '413', '415', '422']),
+    '429',
     '503',
   ];
   const content = { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } };

@@ -212,12 +212,23 @@ function retryingMany({ producer }: RouteDeps): Endpoint {
   });
 }
 
+/** Not a union of the two: what is wrong with a body could not be told by field. */
 const snoozeBody = z
-  .union([
-    z.strictObject({ until: instantInput }),
-    z.strictObject({ forMs: z.int().min(1).max(MAX_SNOOZE_MS).describe('From now, 30 days at most.') }),
-  ])
-  .meta({ id: 'Snooze' });
+  .strictObject({
+    until: instantInput.optional(),
+    forMs: z.int().min(1).max(MAX_SNOOZE_MS).optional().describe('From now, 30 days at most.'),
+  })
+  .meta({ id: 'Snooze', oneOf: [{ required: ['until'] }, { required: ['forMs'] }] })
+  .transform(({ until, forMs }, ctx) => {
+    if (until !== undefined && forMs === undefined) return { until };
+    if (until === undefined && forMs !== undefined) return { forMs };
+    const both = until !== undefined;
+    ctx.addIssue({
+      code: 'custom',
+      message: both ? 'give `until` or `forMs`, not both' : '`until` or `forMs` is required',
+    });
+    return z.NEVER;
+  });
 
 function snoozing(deps: RouteDeps): Endpoint {
   return endpoint({

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { PRIORITIES, type Priority, type RunOptions } from '@nightshift/engine';
+import { PRIORITIES, type Priority, type RunOptions, runOptionsSchema } from '@nightshift/engine';
 import { type AcceptRequest, findRun, type Producer } from '@nightshift/engine/accept';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Cli, EXIT, type ExitCode } from '../cli-context.ts';
@@ -31,10 +31,14 @@ export function runCommand(program: Command, cli: Cli): void {
     .option('--input <json>', 'input of the run', parseJson, {})
     .addOption(new Option('--priority <priority>', 'instead of the priority of the job').choices(PRIORITIES))
     .option('--dry-run', 'do the work, tell what would change, roll it back')
-    .option('--batch-size <items>', 'items a batch', parseWhole)
-    .option('--batch-delay <ms>', 'pause between batches', parseWhole)
-    .option('--timeout <ms>', 'longest attempt', parseWhole)
-    .option('--retries <count>', 'after the first attempt, instead of what the job says; 0: none', parseWhole)
+    .option('--batch-size <items>', 'items a batch', parseOption('batchSize'))
+    .option('--batch-delay <ms>', 'pause between batches', parseOption('batchDelayMs'))
+    .option('--timeout <ms>', 'longest attempt', parseOption('timeoutMs'))
+    .option(
+      '--retries <count>',
+      'after the first attempt, instead of what the job says; 0: none',
+      parseOption('retries'),
+    )
     .option('--wait [seconds]', 'wait for the end; the exit code then tells how the run ended', parseWhole)
     .option('--idempotency-key <key>', 'the same key and request give the same run, for 48 hours');
   cli.run(command, (job: string, flags: Flags) => cli.withProducer((producer) => startRun(cli, producer, job, flags)));
@@ -90,4 +94,14 @@ function parseJson(text: string): unknown {
 function parseWhole(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
   return Number(text);
+}
+
+/** The same limits as over HTTP: a batch of no items would end as completed with nothing done. */
+function parseOption(name: 'batchSize' | 'batchDelayMs' | 'timeoutMs' | 'retries'): (text: string) => number {
+  return (text) => {
+    const value = parseWhole(text);
+    const parsed = runOptionsSchema.shape[name].safeParse(value);
+    if (!parsed.success) throw new InvalidArgumentError(`${parsed.error.issues[0]?.message}.`);
+    return value;
+  };
 }

@@ -39,7 +39,7 @@ export function tokenCommand(program: Command, cli: Cli): void {
     .description('make a development token for the API')
     .addOption(new Option('--role <role>').choices(ROLES).makeOptionMandatory())
     .option('--tenant <tenant>', 'slug, id or system/slug; without it the token is for the platform')
-    .option('--sub <subject>', 'principal in the audit log')
+    .option('--sub <subject>', 'principal in the audit log', parseSubject)
     .option('--expires <duration>', 'such as 30m, 12h or 7d', parseDuration, 12 * 3600);
   cli.run(command, async (flags: Flags) => {
     const secret = signingSecret(cli);
@@ -77,6 +77,13 @@ function signingSecret(cli: Cli): string {
 async function tenantId(cli: Cli, name: string): Promise<string> {
   if (isUuid(name)) return name;
   return cli.withProducer(async (producer) => (await findTenant(producer, name)).id);
+}
+
+/** What the API takes: a token without a subject would be refused there, without a word why. */
+function parseSubject(text: string): string {
+  if (text.trim() === '' || text.length > 200 || /\p{Cc}/u.test(text))
+    throw new InvalidArgumentError('It must be 1 to 200 characters, none of them a control character.');
+  return text;
 }
 
 function parseDuration(text: string): number {

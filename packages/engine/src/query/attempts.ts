@@ -26,7 +26,7 @@ const CURRENT = `SELECT attempt_started_at AS "startedAt" FROM ops.open_runs WHE
 export async function listAttempts(pools: Pools, id: string, tenantId: string | null): Promise<AttemptView[]> {
   const run = await findRun(pools, id, tenantId);
   const earlier = await read<AttemptView>(pools, tenantId, ATTEMPTS, [id]);
-  if (isEnded(run.status)) return [...earlier, lastAttempt(run, earlier.length)];
+  if (isEnded(run.status)) return [...earlier, lastAttempt(run, earlier)];
   const [current] = await read<{ startedAt: Date | null }>(pools, tenantId, CURRENT, [id]);
   if (current === undefined) return earlier;
   const open = { errorClass: null, errorMessage: null, endedAt: null, retryAt: null };
@@ -34,15 +34,16 @@ export async function listAttempts(pools: Pools, id: string, tenantId: string | 
 }
 
 /** The last attempt of an ended run has no row of its own: the run's row tells it. */
-function lastAttempt(run: RunDetail, earlier: number): AttemptView {
+function lastAttempt(run: RunDetail, earlier: readonly AttemptView[]): AttemptView {
+  const before = earlier.at(-1)?.endedAt ?? null;
   return {
     attempt: run.attempts,
-    outcome: run.status,
+    outcome: run.status === 'failed' && run.errorClass === 'DeadlineExceededError' ? 'timeout' : run.status,
     errorClass: run.errorClass,
     errorMessage: run.errorMessage,
     worker: run.worker,
-    // A run's start is its first attempt's.
-    startedAt: earlier === 0 ? run.startedAt : null,
+    // The start of a sweep or task is its first attempt's, that of a request its last one's.
+    startedAt: before === null || (run.startedAt !== null && run.startedAt >= before) ? run.startedAt : null,
     endedAt: run.endedAt,
     retryAt: null,
   };

@@ -1,10 +1,7 @@
-import type { Pool } from '@nightshift/db';
+import type { Pool } from './connect.ts';
 
-/**
- * Why tenant isolation would not hold with this login, or null. A Postgres that doesn't answer is no reason: the API starts without it
- * and says so at /readyz.
- */
-export async function unsafeDatabase(pool: Pick<Pool, 'query'>): Promise<string | null> {
+/** Why tenant isolation would not hold with this login, or null. A Postgres that doesn't answer is no reason: whoever needs it says so elsewhere. */
+export async function unsafeLogin(pool: Pick<Pool, 'query'>): Promise<string | null> {
   const answer = await pool
     .query<{ unsafe: boolean }>('SELECT rolsuper OR rolbypassrls AS unsafe FROM pg_roles WHERE rolname = session_user')
     .catch(() => null);
