@@ -37,9 +37,10 @@ export async function openLine(
 ): Promise<Line> {
   const key = (job: string, tenant: string) => `${job} ${tenant}`;
   const { rows } = await client.query<{ job: string; tenant_id: string }>(
-    `SELECT a.job, a.tenant_id FROM unnest($1::text[], $2::uuid[]) AS a(job, tenant_id) WHERE EXISTS (
-       SELECT 1 FROM ops.open_runs r JOIN ops.triggers g ON g.id = r.trigger_id
-       WHERE r.tenant_id = a.tenant_id AND r.job = a.job AND r.trigger_id IS NOT NULL AND r.parent_id IS NULL AND g.kind = $3)`,
+    // Each by the index: a plan that joins them all would read whatever is open.
+    `SELECT a.job, a.tenant_id FROM unnest($1::text[], $2::uuid[]) AS a(job, tenant_id) CROSS JOIN LATERAL (
+       SELECT 1 FROM ops.open_runs r WHERE r.tenant_id = a.tenant_id AND r.job = a.job AND r.trigger_id IS NOT NULL AND r.parent_id IS NULL
+         AND (SELECT g.kind FROM ops.triggers g WHERE g.id = r.trigger_id) = $3 LIMIT 1) AS open`,
     [asked.map((one) => one.job), asked.map((one) => one.tenantId), kind],
   );
   const taken = new Set(rows.map((row) => key(row.job, row.tenant_id)));

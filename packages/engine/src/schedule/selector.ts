@@ -34,9 +34,10 @@ export async function servedTenants(
     'only' in schedule.tenant_selector ? schedule.tenant_selector.only : [],
   );
   const general = schedules.filter((schedule) => !('only' in schedule.tenant_selector));
-  const rows = await tenantsOf(client, catalogue, named, general);
-  const replaced = schedules.filter((schedule) => schedule.owner_tenant === null);
-  const own = replaced.length === 0 ? new Map<string, Map<string, boolean>>() : await ownTenants(client, replaced);
+  const [rows, own] = await Promise.all([
+    tenantsOf(client, catalogue, named, general),
+    ownTenants(client, schedules, named, general.length > 0),
+  ]);
   const byId = new Map(rows.map((row) => [row.id, row]));
   return new Map(
     schedules.map((schedule) => {
@@ -94,17 +95,32 @@ function isReplaced(schedule: Serving, owned: boolean | undefined): boolean {
 }
 
 /**
- * Job → tenants that have a schedule of their own (true), or that a schedule names by id. One of a zone that names some leaves them to the
- * others when they move.
+ * Job → tenants that have a schedule of their own (true), and, where there are general ones, that a schedule names by id. One of a zone that names
+ * some leaves them to the others when they move.
  */
-async function ownTenants(client: PoolClient, general: readonly Serving[]): Promise<Map<string, Map<string, boolean>>> {
-  const { rows } = await client.query<{ job: string; tenant: string; owned: boolean }>(
-    `SELECT job, tenant, bool_or(owner_tenant IS NOT NULL) AS owned
-     FROM ops.schedules, jsonb_array_elements_text(tenant_selector -> 'only') AS tenant
-     WHERE job = ANY ($1) AND enabled AND tenant_selector ? 'only' AND (owner_tenant IS NOT NULL OR tenant_zone IS NULL) GROUP BY job, tenant`,
-    [[...new Set(general.map((schedule) => schedule.job))]],
-  );
+async function ownTenants(
+  client: PoolClient,
+  schedules: readonly Serving[],
+  named: readonly string[],
+  general: boolean,
+): Promise<Map<string, Map<string, boolean>>> {
+  const replaced = schedules.filter((schedule) => schedule.owner_tenant === null);
   const byJob = new Map<string, Map<string, boolean>>();
+  if (replaced.length === 0) return byJob;
+  const jobs = [...new Set(replaced.map((schedule) => schedule.job))];
+  // Where all are named, by the index of own schedules alone.
+  const { rows } = general
+    ? await client.query<{ job: string; tenant: string; owned: boolean }>(
+        `SELECT job, tenant, bool_or(owner_tenant IS NOT NULL) AS owned
+         FROM ops.schedules, jsonb_array_elements_text(tenant_selector -> 'only') AS tenant
+         WHERE job = ANY ($1) AND enabled AND tenant_selector ? 'only' AND (owner_tenant IS NOT NULL OR tenant_zone IS NULL) GROUP BY job, tenant`,
+        [jobs],
+      )
+    : await client.query<{ job: string; tenant: string; owned: boolean }>(
+        `SELECT DISTINCT job, owner_tenant AS tenant, true AS owned FROM ops.schedules
+         WHERE owner_tenant IS NOT NULL AND owner_tenant = ANY ($2::uuid[]) AND job = ANY ($1) AND enabled`,
+        [jobs, named],
+      );
   for (const { job, tenant, owned } of rows) {
     const tenants = byJob.get(job) ?? new Map<string, boolean>();
     byJob.set(job, tenants.set(tenant, owned));
