@@ -1,7 +1,16 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { findRun } from './query/index.ts';
 import { type TestEngine, testEngine } from './testing/index.ts';
-import { addItems, createGate, doneItems, type Gate, makeTinyTables, tinySweep, tinyTask } from './testing/tiny.ts';
+import {
+  addItems,
+  createGate,
+  doneItems,
+  type Gate,
+  makeTinyTables,
+  shardsBehind,
+  tinySweep,
+  tinyTask,
+} from './testing/tiny.ts';
 
 // Somebody asked a run to stop, and whoever had it in hand did not hear of it.
 
@@ -22,17 +31,7 @@ const failing = tinyTask('failing', {
 });
 const sweep = tinySweep('sweep');
 const split = tinySweep('split', {
-  shards: {
-    items: 10,
-    async bounds(ctx) {
-      const { rows } = await ctx.client.query<{ id: string }>(
-        'SELECT id FROM tiny.items WHERE tenant_id = $1 ORDER BY id OFFSET 9 LIMIT 1',
-        [ctx.tenantIds[0]],
-      );
-      await gate.pass();
-      return rows.map((row) => row.id);
-    },
-  },
+  shards: shardsBehind(() => gate),
 });
 
 let engine: TestEngine;

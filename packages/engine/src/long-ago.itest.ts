@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { MAX_CRASHES } from './crashes.ts';
 import { findRun } from './query/index.ts';
-import { MAX_CRASHES } from './record.ts';
 import { type TestEngine, testEngine } from './testing/index.ts';
 import { createGate, type Gate, tinyTask } from './testing/tiny.ts';
 

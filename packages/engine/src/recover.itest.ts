@@ -1,8 +1,8 @@
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { countCrashes, MAX_CRASHES } from './crashes.ts';
 import { newId } from './id.ts';
 import { findRun, listAttempts } from './query/index.ts';
-import { countCrashes, MAX_CRASHES } from './record.ts';
 import { recordCrashes } from './recover.ts';
 import { incarnationKey } from './redis-names.ts';
 import { dispatchByHand, dispatchOf, type TestEngine, testEngine, until } from './testing/index.ts';

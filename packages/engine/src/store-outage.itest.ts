@@ -11,6 +11,7 @@ import {
   doneItems,
   type Gate,
   makeTinyTables,
+  shardsBehind,
   tinyRequest,
   tinySweep,
 } from './testing/tiny.ts';
@@ -29,17 +30,7 @@ const sweep = tinySweep('sweep', {
 });
 const split = tinySweep('split', {
   retry: { retries: 0 },
-  shards: {
-    items: 10,
-    async bounds(ctx) {
-      const { rows } = await ctx.client.query<{ id: string }>(
-        'SELECT id FROM tiny.items WHERE tenant_id = $1 ORDER BY id OFFSET 9 LIMIT 1',
-        [ctx.tenantIds[0]],
-      );
-      await gate.pass();
-      return rows.map((row) => row.id);
-    },
-  },
+  shards: shardsBehind(() => gate),
 });
 
 let engine: TestEngine;

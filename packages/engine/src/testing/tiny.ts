@@ -130,3 +130,18 @@ export function createGate(): Gate {
     },
   };
 }
+
+/** Two shards of ten items, told once the gate is passed: for what happens while a sweep is being split. */
+export function shardsBehind(gate: () => Gate): NonNullable<SweepJob<AnyInput, TinyItem>['shards']> {
+  return {
+    items: 10,
+    async bounds(ctx) {
+      const { rows } = await ctx.client.query<{ id: string }>(
+        'SELECT id FROM tiny.items WHERE tenant_id = $1 ORDER BY id OFFSET 9 LIMIT 1',
+        [ctx.tenantIds[0]],
+      );
+      await gate().pass();
+      return rows.map((row) => row.id);
+    },
+  };
+}
