@@ -9,7 +9,7 @@ import { databaseUrl, migrate } from '@nightshift/db';
 import { createCatalogue } from '@nightshift/engine';
 import { createProducer, type Producer } from '@nightshift/engine/accept';
 import { jobs } from '@nightshift/jobs';
-import { startPostgres, startRedis } from '@nightshift/services';
+import { startPostgres, startRedis, WORKER_NODE_FLAGS } from '@nightshift/services';
 import { pino } from 'pino';
 
 const DATABASE = 'nightshift';
@@ -82,7 +82,7 @@ export async function startBenchPlatform(
 
 async function startWorker(dir: string, services: Readonly<Record<string, string>>): Promise<ChildProcess> {
   const log = openSync(join(dir, 'worker.log'), 'a');
-  const worker = spawn(process.execPath, [WORKER], {
+  const worker = spawn(process.execPath, [...WORKER_NODE_FLAGS, WORKER], {
     stdio: ['ignore', log, log, 'ipc'],
     env: {
       PATH: process.env.PATH,

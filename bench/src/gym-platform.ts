@@ -10,7 +10,7 @@ import { seedDemo } from '@nightshift/db/demo';
 import { createCatalogue } from '@nightshift/engine';
 import { createProducer, type Producer } from '@nightshift/engine/accept';
 import { jobs } from '@nightshift/jobs';
-import { startPostgres, startRedis } from '@nightshift/services';
+import { startPostgres, startRedis, WORKER_NODE_FLAGS } from '@nightshift/services';
 import { pino } from 'pino';
 import type { GymBenchOptions } from './gym-options.ts';
 
@@ -97,7 +97,7 @@ export async function startPlatform(seed: Seed, say: (line: string) => void): Pr
 
 async function startWorker(dir: string, databaseUrl: string, redisUrl: string): Promise<ChildProcess> {
   const log = openSync(join(dir, 'worker.log'), 'a');
-  const worker = spawn(process.execPath, [WORKER], {
+  const worker = spawn(process.execPath, [...WORKER_NODE_FLAGS, WORKER], {
     stdio: ['ignore', log, log, 'ipc'],
     env: {
       PATH: process.env.PATH,

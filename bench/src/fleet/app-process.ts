@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { WORKER_NODE_FLAGS } from '@nightshift/services';
 
 export type AppRole = 'api' | 'worker';
 
@@ -55,7 +56,12 @@ function entryOf(role: AppRole): string {
 /** Resolves when it has said that it is ready. Errors: with the end of its log when it ends or stays silent. */
 export async function startApp({ name, role, env, logFile, mayExit }: AppOptions): Promise<App> {
   const file = openSync(logFile, 'a', 0o600);
-  const child = spawn(process.execPath, [entryOf(role)], { env, detached: true, stdio: ['ignore', file, file, 'ipc'] });
+  const flags = role === 'worker' ? WORKER_NODE_FLAGS : [];
+  const child = spawn(process.execPath, [...flags, entryOf(role)], {
+    env,
+    detached: true,
+    stdio: ['ignore', file, file, 'ipc'],
+  });
   closeSync(file);
   alive.add(child);
   const exited = new Promise<AppExit>((resolve) => {

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { WORKER_NODE_FLAGS } from '@nightshift/services';
 import { peerNode } from './peer-packages.ts';
 import type { ConsumerCalls, ProducerCalls } from './roles.ts';
 import type { SystemName, Target } from './system.ts';
@@ -43,8 +44,10 @@ function spawnRole(role: Role, options: RoleOptions): ChildProcess {
   const node = needsPeerNode(options.system) ? peerNode() : process.execPath;
   const profile = ['--cpu-prof', `--cpu-prof-dir=${options.profileDir}`];
   const name = `--cpu-prof-name=${options.system}-${role}-${Date.now()}.cpuprofile`;
-  const flags = options.profileDir === null ? [] : [...profile, name];
-  return spawn(node, [...flags, SCRIPT], {
+  const profiled = options.profileDir === null ? [] : [...profile, name];
+  // Every system's workers, so that none is ahead by them.
+  const flags = role === 'consumer' ? WORKER_NODE_FLAGS : [];
+  return spawn(node, [...flags, ...profiled, SCRIPT], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     env: { PATH: process.env.PATH, NODE_ENV: 'production' },
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { bundleSize, dispatchSize, MAX_BUNDLE, MAX_DISPATCH, MAX_TENANTS, makeBundles, packBundles } from './bundle.ts';
+import { bundleSize, dispatchSize, MAX_BUNDLE, MAX_TENANTS, makeBundles, packBundles, sizesFor } from './bundle.ts';
 import type { Candidate } from './dispatch-queries.ts';
 
 describe('bundleSize', () => {
@@ -75,17 +75,28 @@ describe('makeBundles', () => {
   });
 });
 
+describe('sizesFor', () => {
+  it.each([
+    [1, 400, 4],
+    [7, 400, 4],
+    [8, 800, 2],
+    [64, 800, 2],
+  ])('%i live slots is dispatches of %i runs, %i of them a slot', (slots, runs, window) => {
+    expect(sizesFor(slots)).toEqual({ runs, window });
+  });
+});
+
 describe('dispatchSize', () => {
   it.each([
-    [1_000_000, 1, 0.1, MAX_DISPATCH],
+    [1_000_000, 1, 0.1, 400],
     [16, 8, 0.1, 2],
     [8, 8, 0.1, 1],
     [1_000_000, 1, 1, 250],
     [1_000_000, 1, 300, 0],
-    [1_000_000, 0, 0, MAX_DISPATCH],
+    [1_000_000, 0, 0, 400],
     [1_000_000, 1, undefined, 0],
-  ])('of a backlog of %i over %i slots, %s ms a run, is %i', (backlog, spread, ms, size) => {
-    expect(dispatchSize(backlog, spread, ms)).toBe(size);
+  ])('of a backlog of %i over %i slots, %s ms a run, at most 400, is %i', (backlog, spread, ms, size) => {
+    expect(dispatchSize(backlog, spread, ms, 400)).toBe(size);
   });
 });
 
@@ -105,7 +116,7 @@ describe('packBundles', () => {
     expect(names(packBundles([of('a', 5), of('b', 5), of('c', 1)], 1, () => 9))).toEqual(['a']);
     expect(names(packBundles([of('a', 50), of('b', 1)], 10, () => 9))).toEqual(['a', 'b']);
     const many = Array.from({ length: MAX_TENANTS + 1 }, (_, i) => of(`t${i}`, 1));
-    expect(packBundles(many, 10, () => MAX_DISPATCH).map((runs) => runs.length)).toEqual([MAX_TENANTS, 1]);
+    expect(packBundles(many, 10, () => 400).map((runs) => runs.length)).toEqual([MAX_TENANTS, 1]);
   });
 
   it('keeps apart jobs, input versions, timeouts, jobs that share nothing, and what goes alone', () => {

@@ -4,9 +4,24 @@ import type { Candidate } from './dispatch-queries.ts';
 export const MAX_BUNDLE = 200;
 /** How long a dispatch should take at most. */
 export const BUNDLE_MS = 250;
-/** Runs and tenants of one dispatch at most. */
-export const MAX_DISPATCH = 400;
+/** Tenants of one dispatch at most. */
 export const MAX_TENANTS = 10;
+/** Runs of one dispatch at most: for a few slots, and for a fleet. */
+const MAX_DISPATCH = 400;
+const MAX_DISPATCH_OF_FLEET = 800;
+/** Live slots of a queue from which on a fleet is at work: more than one worker has by default. */
+const FLEET = 8;
+/** Dispatches of one priority that Redis may hold, a live slot, so that no slot waits for the next pass; of a fleet's half as many, twice as large. */
+const WINDOW_PER_SLOT = 4;
+
+/**
+ * How a queue's dispatches are cut for so many live slots: runs of one at most, and how many of one priority Redis may hold a slot. A dispatch costs
+ * Postgres as much for one run as for many, and it is what a fleet shares; among many slots the next is free as soon, however long each is busy.
+ */
+export function sizesFor(slots: number): { readonly runs: number; readonly window: number } {
+  const fleet = slots >= FLEET;
+  return { runs: fleet ? MAX_DISPATCH_OF_FLEET : MAX_DISPATCH, window: fleet ? WINDOW_PER_SLOT / 2 : WINDOW_PER_SLOT };
+}
 
 /**
  * Size of the next bundles, over which `spread` of them the backlog is to be spread: 1 while there is an idle slot for every run on its own
@@ -62,11 +77,13 @@ export function makeBundles(
   return bundles;
 }
 
-/** Runs of a dispatch at most, of a job whose runs take so long: 0 before that is known, when nobody else's runs should have to wait for them. */
-export function dispatchSize(backlog: number, spread: number, msPerRun: number | undefined): number {
+/**
+ * Runs of a dispatch, `most` at most, of a job whose runs take so long: 0 before that is known, when nobody else's runs should have to wait for them.
+ */
+export function dispatchSize(backlog: number, spread: number, msPerRun: number | undefined, most: number): number {
   if (msPerRun === undefined) return 0;
-  const byTime = msPerRun <= 0 ? MAX_DISPATCH : Math.floor(BUNDLE_MS / msPerRun);
-  return Math.min(Math.ceil(backlog / Math.max(1, spread)), MAX_DISPATCH, byTime);
+  const byTime = msPerRun <= 0 ? most : Math.floor(BUNDLE_MS / msPerRun);
+  return Math.min(Math.ceil(backlog / Math.max(1, spread)), most, byTime);
 }
 
 /**

@@ -63,6 +63,30 @@ describe('bundles of several tenants', () => {
     expect(made.length).toBeLessThan(30);
   });
 
+  it('are more in a dispatch of a fleet, half as many of which wait for a slot', async () => {
+    const tenants = await backlog(10, 4_000);
+    /** Each refills half of the window; the third looks for as many as the second saw to fit together. */
+    async function threePasses() {
+      const pass = sharing();
+      const first = (await pass()).dispatches;
+      await finish(first.slice(8));
+      const second = (await pass()).dispatches;
+      await finish(second);
+      const third = (await pass()).dispatches;
+      await finish([...first.slice(0, 8), ...third]);
+      return { sizes: third.map((dispatch) => dispatch.runs.length), all: [...first, ...second, ...third] };
+    }
+    await worker(4);
+    const few = await threePasses();
+    expect(Math.max(...few.sizes)).toBe(400);
+    await worker(4);
+    const fleet = await threePasses();
+    expect(Math.max(...fleet.sizes)).toBe(800);
+    expect(new Set(fleet.all.flatMap((dispatch) => dispatch.tenantIds))).toEqual(new Set(tenants));
+    const runs = [...few.all, ...fleet.all].flatMap((dispatch) => dispatch.runs);
+    expect(new Set(runs).size).toBe(runs.length);
+  });
+
   it('go each to a slot of its own while slots are idle', async () => {
     await worker(8);
     await backlog(8, 1);

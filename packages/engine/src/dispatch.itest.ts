@@ -107,6 +107,15 @@ describe('a pass', () => {
     expect((await pass()).dispatches).toHaveLength(1);
   });
 
+  it('keeps two dispatches a slot of a fleet there, and says so', async () => {
+    await worker(3);
+    const pass = passes();
+    await add({ n: 9_000 });
+    expect(await pass()).toMatchObject({ dispatches: { length: 12 }, window: 4 });
+    await worker(9);
+    expect(await pass()).toMatchObject({ dispatches: { length: 12 }, window: 2, again: false });
+  });
+
   it('takes sixteen at once, and says that there is room for more', async () => {
     await worker(5);
     await add({ n: 5_000 });

@@ -1,5 +1,5 @@
 import { escapeLiteral, inTransaction, type Pool, type PoolClient } from '@nightshift/db';
-import { bundleSize, dispatchSize, MAX_BUNDLE, MAX_DISPATCH, MAX_TENANTS, makeBundles, packBundles } from './bundle.ts';
+import { bundleSize, dispatchSize, MAX_BUNDLE, MAX_TENANTS, makeBundles, packBundles, sizesFor } from './bundle.ts';
 import {
   type Candidate,
   dispatchedTooLong,
@@ -24,8 +24,6 @@ import { pairKey, type QueueLimits } from './limits/limits.ts';
 import { PASS_LOCK } from './limits/pass-lock.ts';
 import { priorityName, WAITING_BOUND_MS } from './priority.ts';
 
-/** Dispatches of one priority that Redis may hold, a live slot: enough that no slot waits for the next pass. */
-const WINDOW_PER_SLOT = 4;
 /** Dispatches that a pass makes at most, or one a slot if that is more: what it has found starts, and others get their turn, before it looks for more. */
 const PASS_DISPATCHES = 16;
 /** Of every ten dispatches, one is of the longest-waiting past their bound (SPEC 2); runs would be counted by whole bundles, and miss the tens. */
@@ -52,9 +50,11 @@ export interface Pass {
   readonly more: boolean;
   /** True when the next pass is to follow at once: limits stopped this one short of what others wait for. */
   readonly again: boolean;
+  /** Dispatches of one priority that Redis may hold, a live slot. */
+  readonly window: number;
 }
 
-const NOTHING: Pass = { dispatches: [], lifts: [], more: false, again: false };
+const NOTHING: Pass = { dispatches: [], lifts: [], more: false, again: false, window: 1 };
 
 interface Taken {
   /** Runs of each. */
@@ -88,23 +88,33 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
   /** Tenants that went into one dispatch of a queue and priority lately: for so many the next pass looks. */
   const together = new Map<string, number>();
 
-  /** What a pass with room for so many dispatches looks at. */
-  function shareFor(queue: string, priority: number, room: number): Share {
+  /** Dispatches of one priority that Redis may hold, a live slot. */
+  function windowOf(queue: string, { slots }: QueueState): number {
+    return deps.kindOf(queue) === 'long' ? 1 : sizesFor(slots).window;
+  }
+
+  /** What a pass with room for so many dispatches, of so many runs at most, looks at. */
+  function shareFor(queue: string, priority: number, room: number, size: number): Share {
     if (deps.kindOf(queue) === 'long') {
       const most = room * (room + 1);
       return { tenants: room, runs: most, most, bundle: room + 1 };
     }
     const tenants = together.get(`${queue} ${priority}`) ?? 1;
-    const runs = room * (tenants > 1 ? MAX_DISPATCH : MAX_BUNDLE);
+    const runs = room * (tenants > 1 ? size : MAX_BUNDLE);
     return { tenants: room * tenants, runs, most: room * MAX_BUNDLE, bundle: MAX_BUNDLE };
   }
 
   /** Bundles in their order as dispatches: under a backlog those of several tenants together, where the job may share. */
-  function pack(queue: string, priority: number, bundles: readonly Candidate[][], room: number, spread: number) {
+  function pack(
+    queue: string,
+    priority: number,
+    bundles: readonly Candidate[][],
+    { room, spread, size }: { room: number; spread: number; size: number },
+  ) {
     if (deps.kindOf(queue) === 'long') return bundles.slice(0, room);
     const backlog = bundles.reduce((sum, bundle) => sum + bundle.length, 0);
     const packs = packBundles(bundles, room, (job) =>
-      deps.mayShare?.(job) === true ? dispatchSize(backlog, spread, deps.msPerRun(job)) : 0,
+      deps.mayShare?.(job) === true ? dispatchSize(backlog, spread, deps.msPerRun(job), size) : 0,
     );
     const tenants = packs.reduce((sum, runs) => sum + new Set(runs.map((run) => run.tenantId)).size, 0);
     if (packs.length > 0)
@@ -121,7 +131,8 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
   ): Promise<Taken> {
     const { readable } = budget;
     const long = deps.kindOf(queue) === 'long';
-    const window = Math.max(1, long ? state.slots : state.slots * WINDOW_PER_SLOT);
+    const window = Math.max(1, state.slots * windowOf(queue, state));
+    const { runs: size } = sizesFor(state.slots);
     const dispatches: Candidate[][] = [];
     const lifts: string[] = [];
     const bounds = boundsOf(state);
@@ -141,7 +152,7 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
         more = true;
         break;
       }
-      const share = shareFor(queue, priority, room);
+      const share = shareFor(queue, priority, room, size);
       const turn = {
         cursor: state.tenantCursor,
         // One more than is looked at tells whether anybody is left out.
@@ -158,7 +169,7 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
         const bundles = makeBundles(candidates, share.runs, (job, backlog) =>
           long ? 1 : bundleSize(backlog, spread, deps.msPerRun(job)),
         );
-        return { candidates, made: pack(queue, priority, bundles, places, spread) };
+        return { candidates, made: pack(queue, priority, bundles, { room: places, spread, size }) };
       };
       let places = room;
       if (bounds.size > 0 && urgent !== undefined) {
@@ -285,7 +296,8 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
         if (dispatches.length + lifts.length > 0)
           beforeCommit(handOut(client, queue, dispatches, cursor, lifts.length));
         await budget.record(client);
-        return { dispatches, lifts, more, again: cut || (budget.refused && dispatches.length > 0) };
+        const again = cut || (budget.refused && dispatches.length > 0);
+        return { dispatches, lifts, more, again, window: windowOf(queue, state) };
       },
       { first },
     );

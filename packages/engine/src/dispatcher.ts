@@ -16,8 +16,8 @@ const LOOK_EVERY_MS = 500;
 const AT_REST_MS = 60_000;
 /** Another process is making the pass: what it may have missed is looked for after this, ms. */
 const AFTER_OTHER_MS = 100;
-/** Under a backlog a pass is made when so many dispatches a slot have ended, half of the window, since a pass costs nearly as much for one as for many. */
-const REFILL_AT = 2;
+/** Under a backlog a pass is made when this share of the window has ended, since a pass costs nearly as much for one as for many. */
+const REFILL_AT = 0.5;
 /** … or when none has come free for so long, ms. */
 const REFILL_AFTER_MS = 10;
 /** Share of the newest measurement in a job's running mean. */
@@ -47,7 +47,8 @@ export function createDispatcher(deps: {
   const means = new Map<string, number>();
   /** Until when a job's bundles go alone, ms. */
   const apart = new Map<string, number>();
-  const backlog = new Map<string, boolean>();
+  /** Queues with a backlog: the dispatches a slot after whose end a pass is made. */
+  const refills = new Map<string, number>();
   const freed = new Map<string, { count: number; timer: NodeJS.Timeout }>();
   const kinds = new Map(deps.catalogue.queues.map((queue) => [queue.name, queue.kind]));
   const pass = createPass({
@@ -65,7 +66,8 @@ export function createDispatcher(deps: {
     const made = await pass(queue);
     if (made === null) return AFTER_OTHER_MS;
     if (made.lifts.length > 0) await deps.broker.lift(queue, made.lifts).catch(() => undefined);
-    backlog.set(queue, made.more);
+    if (made.more) refills.set(queue, made.window * REFILL_AT);
+    else refills.delete(queue);
     if (made.dispatches.length === 0) return AT_REST_MS;
     try {
       const tenants = await deps.tenants.byIds(made.dispatches.flatMap((dispatch) => dispatch.tenantIds));
@@ -100,11 +102,12 @@ export function createDispatcher(deps: {
       for (const queue of queues) loops.get(queue)?.wake();
     },
     freed(queue, slots) {
-      if (backlog.get(queue) !== true) return;
+      const refill = refills.get(queue);
+      if (refill === undefined) return;
       const known = freed.get(queue);
       const count = (known?.count ?? 0) + 1;
       clearTimeout(known?.timer);
-      if (count >= slots * REFILL_AT) {
+      if (count >= slots * refill) {
         freed.delete(queue);
         loops.get(queue)?.wake();
         return;

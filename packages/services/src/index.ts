@@ -12,7 +12,7 @@ export {
   startPostgres,
 } from './start-postgres.ts';
 export { type RedisServer, type RedisSettings, type StartRedisOptions, startRedis } from './start-redis.ts';
-export type { AppRole, AppSpec } from './supervised-app.ts';
+export { type AppRole, type AppSpec, WORKER_NODE_FLAGS } from './supervised-app.ts';
 export {
   createSupervisor,
   type SupervisedServer,

@@ -6,6 +6,12 @@ import { openLog } from './server-process.ts';
 
 export type AppRole = 'api' | 'worker';
 
+/**
+ * Node's flags for a worker. After eight seconds of rest V8 gives back what it allocates from, and under the next load maps it again page by page and
+ * collects more often until it has grown: a tenth of what a fleet's worker spends on a short run, all workers of a machine at once.
+ */
+export const WORKER_NODE_FLAGS: readonly string[] = ['--no-memory-reducer'];
+
 export interface AppSpec {
   /** As the log and the events name it: `worker-1`. */
   name: string;
@@ -73,7 +79,8 @@ function killGroup(child: ChildProcess): void {
 /** Starts one process of an app in its own process group, so that Ctrl-C in the terminal reaches the supervisor alone. */
 export function startApp(spec: AppSpec): AppProcess {
   const log = openLog(spec.logFile);
-  const child = spawn(process.execPath, [spec.entry, ...(spec.args ?? [])], {
+  const flags = spec.role === 'worker' ? WORKER_NODE_FLAGS : [];
+  const child = spawn(process.execPath, [...flags, spec.entry, ...(spec.args ?? [])], {
     env: spec.env,
     detached: true,
     stdio: ['ignore', log, log, 'ipc'],

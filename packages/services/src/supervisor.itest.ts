@@ -17,7 +17,7 @@ const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
 const APP = `
 import { appendFileSync } from 'node:fs';
 if (process.env.BROKEN) process.exit(3);
-const stop = () => { appendFileSync(process.env.TRACE, process.env.NAME + '\\n'); process.exit(0); };
+const stop = () => { appendFileSync(process.env.TRACE, [process.env.NAME, ...process.execArgv].join(' ') + '\\n'); process.exit(0); };
 process.on('SIGTERM', process.env.STUBBORN ? () => {} : stop);
 process.on('disconnect', process.env.STUBBORN ? () => {} : () => process.exit(0));
 setInterval(() => {}, 1000);
@@ -66,13 +66,13 @@ function identityOf(pid: number | undefined): ProcessIdentity {
   return identity;
 }
 
-test('it stops the API before the workers', async () => {
+test('it stops the API before the workers, which have flags of their own', async () => {
   const fleet = await make();
   await fleet.superviseApp(app('worker-1', 'worker'));
   await fleet.superviseApp(app('api-1', 'api'));
   const pids = [...fleet.pids('api'), ...fleet.pids('worker')].map(identityOf);
   await fleet.stop();
-  expect(readFileSync(join(root, 'trace'), 'utf8')).toBe('api-1\nworker-1\n');
+  expect(readFileSync(join(root, 'trace'), 'utf8')).toBe('api-1\nworker-1 --no-memory-reducer\n');
   expect(pids.some(isRunning)).toBe(false);
   expect(existsSync(join(root, 'processes.json'))).toBe(false);
 });

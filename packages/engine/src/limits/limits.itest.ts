@@ -46,7 +46,7 @@ afterAll(async () => {
 });
 afterEach(() =>
   store.admin.query(
-    `DELETE FROM ops.open_runs; DELETE FROM ops.job_settings; DELETE FROM ops.limit_starts; UPDATE ops.tenants SET limits = '{}'; DELETE FROM ops.queues`,
+    `DELETE FROM ops.dispatches; DELETE FROM ops.open_runs; DELETE FROM ops.job_settings; DELETE FROM ops.limit_starts; UPDATE ops.tenants SET limits = '{}'; DELETE FROM ops.queues`,
   ),
 );
 
