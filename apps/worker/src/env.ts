@@ -26,7 +26,9 @@ export const workerEnvSchema = z.object({
     .min(1)
     .max(64)
     .default(4)
-    .describe('Dispatches of request jobs (up to 400 runs each under a backlog, 800 where the queue has eight slots or more) in hand at once, per queue'),
+    .describe(
+      'Dispatches of request jobs (up to 400 runs each under a backlog, 800 from eight slots on) in hand at once, per queue',
+    ),
   NIGHTSHIFT_SLOTS_LONG: z.coerce
     .number()
     .int()
