@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describeMachine } from './peers/machine.ts';
 import { MEASURES } from './peers/measures/index.ts';
+import { type KeptMemory, keepMemory } from './peers/memory.ts';
 import { type PeersOptions, readOptions, USAGE } from './peers/options.ts';
 import { installPeers } from './peers/peer-packages.ts';
 import { startPlatform } from './peers/platform.ts';
@@ -66,8 +67,10 @@ async function main(): Promise<number> {
   });
   const stop = () => void platform.stop().finally(() => process.exit(130));
   process.once('SIGINT', stop).once('SIGTERM', stop);
+  let memory: KeptMemory | null = null;
   try {
-    const machine = describeMachine(platform, peers);
+    if (!options.quick) memory = await keepMemory();
+    const machine = describeMachine(platform, { peers, keptMib: memory?.mib ?? null });
     for (const line of machine) say(line);
     const { samples, problems } = await measureAll({ platform, sizes, profileDir }, options);
     const { text, verdicts } = reportPeers(samples, problems);
@@ -80,6 +83,7 @@ async function main(): Promise<number> {
     return problems.length > 0 || missed ? 1 : 0;
   } finally {
     await platform.stop();
+    await memory?.release();
   }
 }
 

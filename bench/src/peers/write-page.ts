@@ -12,8 +12,8 @@ Written by \`${parts.command}\` on ${parts.date.toISOString().slice(0, 10)}; don
 Every system ran in processes of its own against the same servers, which the benchmark started for itself. In each round all measures
 ran one behind the other, and in each of them the systems; the figures are medians of the rounds (in parentheses the least and the most).
 CPU is of all processes: producer, workers, Redis, Postgres with its backends. Drain rates are of workers at work: a
-backlog's first part warms them up (40,000 jobs a worker, four times that for the one that is compared with four) and is not counted, the rest is, to
-nothing left in the store. That of many tenants is from the first job begun by a worker that has just started.
+backlog's first part warms them up (40,000 jobs for one worker, 320,000 for four and for the one that is compared with them) and is not counted, the
+rest is, to nothing left in the store. That of many tenants is from the first job begun by a worker that has just started.
 Differences below a quarter are noise, and four workers against one depends on what was measured between the two
 ([decision 0019](decisions/0019-a-fleets-dispatches-are-larger.md)).
 

@@ -25,10 +25,12 @@ export const WORKER_SILENCE_SECONDS = 15;
 
 /**
  * A queued run that is not in hand. NOT IN: the ids in hand are read once for each place in a statement that asks, into a hash table; a join would
- * be planned for how many there were when the plan was made.
+ * be planned for how many there were when the plan was made. Gathered in an array first, of whose elements the planner expects ten: what it takes for too
+ * many for a hash table is compared with every candidate, and its idea of `dispatches`, whose rows come and go and differ in size, may be a thousand times
+ * too high.
  */
 const isQueued = (run: string) =>
-  `${run}.state = 'queued' AND ${run}.id NOT IN (SELECT unnest(d.runs) FROM ops.dispatches d WHERE d.queue = $1)`;
+  `${run}.state = 'queued' AND ${run}.id NOT IN (SELECT unnest(ARRAY(SELECT unnest(d.runs) FROM ops.dispatches d WHERE d.queue = $1)))`;
 
 /** From the end of the index: at a tenant's beginning lie the dead entries of what it had done, and then what is in hand. */
 const NEWEST = 'ORDER BY tenant_id DESC, due_at DESC';
