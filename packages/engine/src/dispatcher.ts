@@ -20,6 +20,8 @@ const AFTER_OTHER_MS = 100;
 const REFILL_AT = 0.5;
 /** … or when none has come free for so long, ms. */
 const REFILL_AFTER_MS = 10;
+/** Whoever made the last pass refills: the others, asking at each end of theirs, would ask in vain some ten times a second each. */
+const OTHERS = Number.POSITIVE_INFINITY;
 /** Share of the newest measurement in a job's running mean. */
 const NEWEST = 0.2;
 /** After bundles of several tenants had to be executed again, one by one, those of their job are dispatched so for this long, ms. */
@@ -47,7 +49,7 @@ export function createDispatcher(deps: {
   const means = new Map<string, number>();
   /** Until when a job's bundles go alone, ms. */
   const apart = new Map<string, number>();
-  /** Queues with a backlog: the dispatches a slot after whose end a pass is made. */
+  /** Queues with a backlog: the dispatches a slot after whose end this process makes a pass. */
   const refills = new Map<string, number>();
   const freed = new Map<string, { count: number; timer: NodeJS.Timeout }>();
   const kinds = new Map(deps.catalogue.queues.map((queue) => [queue.name, queue.kind]));
@@ -64,7 +66,10 @@ export function createDispatcher(deps: {
     // Without Redis runs wait in Postgres, where nothing is lost.
     if (!deps.broker.isReady()) return AT_REST_MS;
     const made = await pass(queue);
-    if (made === null) return AFTER_OTHER_MS;
+    if (made === null) {
+      refills.set(queue, OTHERS);
+      return AFTER_OTHER_MS;
+    }
     if (made.lifts.length > 0) await deps.broker.lift(queue, made.lifts).catch(() => undefined);
     if (made.more) refills.set(queue, made.window * REFILL_AT);
     else refills.delete(queue);
