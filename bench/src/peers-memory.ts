@@ -20,7 +20,9 @@ function take(mib: number): Buffer[] {
   return held;
 }
 
-const held = take(Number(process.argv[2]));
+const mib = Number(process.argv[2]);
+if (!(mib > 0)) throw new RangeError(`MiB to take must be a number above 0, got '${process.argv[2]}'`);
+const held = take(mib);
 // V8 gives buffers back some time after they were collected.
 for (let i = 0; i < 3; i++) {
   globalThis.gc?.();

@@ -16,17 +16,22 @@ const MALLOC = { MALLOC_MMAP_THRESHOLD_: '65536', MALLOC_MMAP_MAX_: '1000000' };
 export interface KeptMemory {
   /** Of it a fifteenth is held, the rest is free to use. */
   readonly mib: number;
+  readonly pid: number;
   release(): Promise<void>;
 }
 
 /**
  * A virtual machine's balloon lets the host take back what is free here, block by block of 2 MiB and within seconds; a page that was taken back costs
  * whoever asks for it next 5 to 10 µs where 1 is usual. Then a drain is as fast as whoever came before it left memory behind. So a piece of each block is
- * held: what is free stays here. Null: there is no balloon. Errors: the memory could not be had.
+ * held: what is free stays here. Null: there is no balloon. Errors: as `keep`.
  */
 export async function keepMemory(): Promise<KeptMemory | null> {
   if (!existsSync(BALLOONS) || !readdirSync(BALLOONS).some((name) => name.startsWith('virtio'))) return null;
-  const mib = Math.min(MOST_MIB, Math.floor((freemem() * SHARE) / 2 ** 20));
+  return keep(Math.min(MOST_MIB, Math.floor((freemem() * SHARE) / 2 ** 20)));
+}
+
+/** Takes so many MiB and gives them back but for a piece of each block. Errors: they could not be had. */
+export async function keep(mib: number): Promise<KeptMemory> {
   const child = fork(SCRIPT, [String(mib)], { execArgv: ['--expose-gc'], env: { ...process.env, ...MALLOC } });
   const ended = once(child, 'exit');
   const told = await Promise.race([once(child, 'message'), ended.then(([code, signal]) => code ?? signal)]);
@@ -34,6 +39,7 @@ export async function keepMemory(): Promise<KeptMemory | null> {
     throw new Error(`${mib} MiB of memory could not be kept: the process for it ended with ${told}`);
   return {
     mib,
+    pid: child.pid ?? -1,
     async release() {
       if (child.exitCode !== null || child.signalCode !== null) return;
       child.disconnect();
