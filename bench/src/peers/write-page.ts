@@ -14,7 +14,7 @@ ran one behind the other, and in each of them the systems; the figures are media
 CPU is of all processes: producer, workers, Redis, Postgres with its backends. Drain rates are of workers at work: a
 backlog's first part warms them up (40,000 jobs for one worker, 320,000 for four and for the one that is compared with them) and is not counted, the
 rest is, to nothing left in the store. That of many tenants is from the first job begun by a worker that has just started.
-Differences below a tenth are noise; why four workers and one are about as fast on two cores, and what that was measured with, says
+Differences below a quarter are noise; what is known of it, and of four workers against one, says
 [decision 0020](decisions/0020-a-benchmark-keeps-its-machines-memory.md).
 
 ${parts.machine.map((line) => `- ${line}`).join('\n')}

@@ -83,7 +83,7 @@ export function drainNoopOfFour(bench: Bench, system: SystemName): Promise<Measu
   return drain(bench, system, { ...ofFour(bench, system), consumers: 1 });
 }
 
-/** A fleet's dispatches are twice as large: after one share each of its workers has seen half as many, and half of its code is not compiled yet. */
+/** A fleet's dispatches are twice as large: after one share each of its workers has seen half as many, and code that is still being compiled. */
 const FLEET_WARM_UPS = 2;
 
 function ofFour(bench: Bench, system: SystemName) {
