@@ -3,23 +3,20 @@ import { type Consumer, consumerCalls, producerCalls } from './peers/roles.ts';
 import { loadDriver } from './peers/systems/index.ts';
 import { type FromRole, OPENED, type ToRole } from './peers/wire.ts';
 
-/** How often progress is told, ms: also how exactly an end is seen before the store is asked. */
-const TELL_EVERY_MS = 5;
-
 let calls: object | null = null;
 
 function tell(message: FromRole): void {
   process.send?.(message);
 }
 
-function tellProgress(consumer: Consumer): void {
+function tellProgress(consumer: Consumer, everyMs: number): void {
   let told = -1;
   setInterval(() => {
     const progress = consumer.tally.progress();
     if (progress.handled === told) return;
     told = progress.handled;
     tell({ type: 'progress', progress });
-  }, TELL_EVERY_MS).unref();
+  }, everyMs).unref();
 }
 
 async function open(message: ToRole & { type: 'open' }): Promise<void> {
@@ -30,7 +27,7 @@ async function open(message: ToRole & { type: 'open' }): Promise<void> {
   }
   const consumer = consumerCalls(driver, message.target);
   calls = consumer;
-  tellProgress(consumer);
+  tellProgress(consumer, message.tellEveryMs);
 }
 
 async function answer(message: ToRole): Promise<unknown> {

@@ -12,6 +12,7 @@ import { MUCH_OTHER_LOAD, type Sample } from './peers/sample.ts';
 import type { Bench } from './peers/session.ts';
 import { FULL, QUICK, rowsNeeded } from './peers/sizes.ts';
 import type { SystemName } from './peers/system.ts';
+import { turnsOf } from './peers/turns.ts';
 import { writePage } from './peers/write-page.ts';
 
 const NEED_PEERS: readonly SystemName[] = ['pg-boss', 'pg-boss-batch', 'graphile-worker'];
@@ -22,22 +23,19 @@ interface Found {
   readonly problems: readonly string[];
 }
 
-/** Round by round; within each, measure by measure; within each, system by system: what is compared ran within minutes, across measures too. */
 async function measureAll(bench: Bench, options: PeersOptions): Promise<Found> {
   const samples: Sample[] = [];
   const problems: string[] = [];
-  const chosen = MEASURES.filter(({ name }) => options.only.includes(name));
+  const measures = MEASURES.filter(({ name }) => options.only.includes(name));
   for (let round = 1; round <= options.rounds; round++) {
-    for (const measure of chosen.filter(({ once }) => round === 1 || !once)) {
-      for (const system of measure.systems.filter((one) => options.systems.includes(one))) {
-        try {
-          const sample = { measure: measure.name, system, round, ...(await measure.run(bench, system)) };
-          samples.push(sample);
-          say(lineOf(sample));
-        } catch (error) {
-          problems.push(`${measure.name}, ${system}, round ${round}: ${(error as Error).message}`);
-          say(`! ${problems.at(-1)}`);
-        }
+    for (const { measure, system } of turnsOf(round, { measures, systems: options.systems })) {
+      try {
+        const sample = { measure: measure.name, system, round, ...(await measure.run(bench, system)) };
+        samples.push(sample);
+        say(lineOf(sample));
+      } catch (error) {
+        problems.push(`${measure.name}, ${system}, round ${round}: ${(error as Error).message}`);
+        say(`! ${problems.at(-1)}`);
       }
     }
   }

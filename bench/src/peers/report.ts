@@ -25,7 +25,7 @@ export function cellsOf(samples: readonly Sample[]): Map<string, Map<SystemName,
 
 export function reportPeers(samples: readonly Sample[], problems: readonly string[]): Report {
   const cells = cellsOf(samples);
-  const verdicts = judge(cells);
+  const verdicts = judge(cells, samples);
   const parts = [verdictTable(verdicts)];
   for (const [name, row] of cells) {
     const title = MEASURES.find((measure) => measure.name === name)?.title ?? name;

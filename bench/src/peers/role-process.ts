@@ -31,6 +31,8 @@ export interface RoleOptions {
   readonly target: Target;
   /** Directory for CPU profiles, which are written when the process ends. */
   readonly profileDir: string | null;
+  /** How often a consumer tells its progress, ms, if it made some. */
+  readonly tellEveryMs: number;
 }
 
 export const startProducer = (options: RoleOptions) => startRole<ProducerCalls>('producer', options);
@@ -80,7 +82,8 @@ async function startRole<Calls>(role: Role, options: RoleOptions): Promise<RoleP
       answers.set(id, { resolve, reject });
       child.send(message, (error) => error && reject(error));
     });
-  await ask({ type: 'open', role, system: options.system, target: options.target }, OPENED);
+  const { system, target, tellEveryMs } = options;
+  await ask({ type: 'open', role, system, target, tellEveryMs }, OPENED);
   return {
     pid: child.pid ?? -1,
     call: (name, ...args) => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { cellOf, cpuFigures, median, quantile, type Sample } from './sample.ts';
+import { cellOf, cpuFigures, median, quantile, ratioByRound, type Sample } from './sample.ts';
 
 const sample = (round: number, rate: number, otherLoad = 0): Sample => ({
   measure: 'drain',
@@ -41,4 +41,19 @@ test('CPU seconds a thousand jobs', () => {
     cpuRedis: 1.5,
     cpuPostgres: 2,
   });
+});
+
+test('measures that ran one behind the other are compared round by round', () => {
+  const ratio = (...rounds: readonly (readonly [number, number | null, number?])[]) => {
+    const samples = rounds.flatMap(([four, one, otherLoad = 0], i) => [
+      { ...sample(i + 1, four), measure: 'drain4' },
+      ...(one === null ? [] : [{ ...sample(i + 1, one, otherLoad), measure: 'alone' }]),
+    ]);
+    return ratioByRound(samples, 'nightshift', 'drain4', 'alone');
+  };
+  // By the medians over the rounds it would be 20 to 15.
+  expect(ratio([10, 8], [30, 40], [20, 15])).toBe(1.25);
+  expect(ratio([10, 20], [20, null], [9, 10])).toBe(0.7);
+  expect(ratio([10, 20], [10, 10], [10, 1, 0.5])).toBe(0.75);
+  expect(ratio([10, null])).toBeNaN();
 });

@@ -50,7 +50,7 @@ export interface Cell {
 }
 
 export function cellOf(samples: readonly Sample[]): Cell {
-  const clean = samples.filter((sample) => sample.otherLoad <= MUCH_OTHER_LOAD);
+  const clean = samples.filter(isClean);
   const kept = clean.length >= 2 ? clean : samples;
   const names = new Set(kept.flatMap((sample) => Object.keys(sample.figures)));
   const over = (reduce: (values: number[]) => number) =>
@@ -61,4 +61,25 @@ export function cellOf(samples: readonly Sample[]): Cell {
     most: over((values) => Math.max(...values)),
     rounds: kept.length,
   };
+}
+
+/**
+ * How many times as fast one measure was as another, by the same system: the median of the rounds' own ratios, since in a round the two ran
+ * one behind the other. NaN where no round has both. Rounds disturbed by others are left out as in `cellOf`.
+ */
+export function ratioByRound(samples: readonly Sample[], system: SystemName, measure: string, to: string): number {
+  const pairs = samples
+    .filter((one) => one.system === system && one.measure === measure)
+    .flatMap((one) => {
+      const other = samples.find((s) => s.system === system && s.measure === to && s.round === one.round);
+      return other === undefined ? [] : [{ clean: isClean(one) && isClean(other), ratio: rateOf(one) / rateOf(other) }];
+    });
+  const clean = pairs.filter((pair) => pair.clean);
+  return median((clean.length >= 2 ? clean : pairs).map(({ ratio }) => ratio));
+}
+
+const rateOf = (sample: Sample) => sample.figures.rate ?? Number.NaN;
+
+function isClean({ otherLoad }: Sample): boolean {
+  return otherLoad <= MUCH_OTHER_LOAD;
 }

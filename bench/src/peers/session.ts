@@ -20,6 +20,8 @@ export const BULK = { chunk: 1_000, inFlight: 4 };
 export const TENANTS = 10;
 const PATIENCE_MS = 300_000;
 const LOOK_EVERY_MS = 3;
+/** How often workers tell their progress, ms: how exactly a beginning and an end are seen. What they tell costs the cores that the measured need. */
+const TELL_EVERY_MS = 25;
 
 /** One system with an empty store, a producer's process and workers' processes that have not started to take jobs. */
 export interface Session {
@@ -41,16 +43,25 @@ export interface Session {
   meter(): () => Metered;
 }
 
+interface SessionOptions {
+  readonly consumers: number;
+  readonly warmUp: Work | null;
+  /** Default 25 ms. */
+  readonly tellEveryMs?: number;
+}
+
 /** Opens a session, warms its workers up with `work` (null: not) and stops them, and takes everything away afterwards. */
 export async function withSession<T>(
   bench: Bench,
   system: SystemName,
-  options: { consumers: number; warmUp: Work | null },
+  options: SessionOptions,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
   const store = bench.platform.store(system);
   await store.reset();
-  const role = { system, target: bench.platform.target(system), profileDir: bench.profileDir };
+  const { profileDir } = bench;
+  const { tellEveryMs = TELL_EVERY_MS } = options;
+  const role = { system, target: bench.platform.target(system), profileDir, tellEveryMs };
   const producer = await startProducer(role);
   const consumers: RoleProcess<ConsumerCalls>[] = [];
   try {
@@ -64,6 +75,8 @@ export async function withSession<T>(
     await Promise.all(consumers.map((consumer) => consumer.call('stop').catch(() => undefined)));
     await producer.call('close').catch(() => undefined);
     await Promise.all([producer, ...consumers].map((one) => one.exit()));
+    // Else the next session vacuums after this one, and finds the buffers full of its pages.
+    await store.reset();
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Cell } from './sample.ts';
+import { type Cell, ratioByRound, type Sample } from './sample.ts';
 import type { SystemName } from './system.ts';
 
 /** A median of a measure and system, NaN where it was not measured. */
@@ -13,7 +13,10 @@ export interface Verdict {
 }
 
 /** What must hold on two cores, everything on. */
-export function judge(cells: ReadonlyMap<string, ReadonlyMap<SystemName, Cell>>): Verdict[] {
+export function judge(
+  cells: ReadonlyMap<string, ReadonlyMap<SystemName, Cell>>,
+  samples: readonly Sample[],
+): Verdict[] {
   const of: Figures = (measure, system, figure) => cells.get(measure)?.get(system)?.figures[figure] ?? Number.NaN;
   const rate = (measure: string, system: SystemName) => of(measure, system, 'rate');
   const ns = 'nightshift';
@@ -40,7 +43,7 @@ export function judge(cells: ReadonlyMap<string, ReadonlyMap<SystemName, Cell>>)
       of('depth', ns, 'deepRate') / of('depth', ns, 'shallowRate'),
       0.9,
     ),
-    atLeast('four workers against one', rate('drain4', ns) / rate('alone', ns), 1),
+    atLeast('four workers against one', ratioByRound(samples, ns, 'drain4', 'alone'), 1),
     atMost('10,000 schedules in one second: tick to commit, p99', of('schedules', ns, 'p99') / 1_000, 2, ' s'),
     atMost(`single run under another tenant's flood, p95`, of('flood', ns, 'p95') / 1_000, 1, ' s'),
     atMost('FLUSHALL with 100,000 waiting: goes on after', of('flush', ns, 'recovery'), 30, ' s'),

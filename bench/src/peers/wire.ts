@@ -3,7 +3,14 @@ import type { Progress } from './tally.ts';
 
 /** Messages between the benchmark and the processes of a system. */
 export type ToRole =
-  | { readonly type: 'open'; readonly role: Role; readonly system: SystemName; readonly target: Target }
+  | {
+      readonly type: 'open';
+      readonly role: Role;
+      readonly system: SystemName;
+      readonly target: Target;
+      /** How often a consumer tells its progress, ms, if it made some. */
+      readonly tellEveryMs: number;
+    }
   | { readonly type: 'call'; readonly id: number; readonly name: string; readonly args: readonly unknown[] };
 
 export type FromRole =

@@ -21,6 +21,8 @@ export interface Measure {
   readonly title: string;
   /** In the order in which a round goes through them. */
   readonly systems: readonly SystemName[];
+  /** The measure that it is compared with, system by system. */
+  readonly beside?: string;
   /** One round is enough of what takes minutes. */
   readonly once?: boolean;
   readonly run: (bench: Bench, system: SystemName) => Promise<Measured>;
@@ -33,7 +35,7 @@ const ON_REDIS: readonly SystemName[] = ['nightshift', 'bullmq'];
 export const MEASURES: readonly Measure[] = [
   { name: 'drain', title: 'Drain of jobs that do nothing, one worker', systems: ALL, run: drainNoop },
   { name: 'drain4', title: 'Four times as many, by four workers', systems: ALL, run: drainNoopByFour },
-  { name: 'alone', title: 'The same as many, by one worker', systems: ALL, run: drainNoopOfFour },
+  { name: 'alone', title: 'The same as many, by one worker', systems: ALL, beside: 'drain4', run: drainNoopOfFour },
   {
     name: 'update',
     title: 'Drain of useful jobs: one row updated by id',

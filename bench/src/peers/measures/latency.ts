@@ -5,10 +5,12 @@ import type { SystemName } from '../system.ts';
 
 /** Between two that come one after the other, ms, at random up to twice that: the system must come to rest. */
 const PAUSE_MS = 15;
+/** The next is asked for when it was told that the one before began. */
+const TELL_EVERY_MS = 5;
 
 /** One at a time, nothing else going on: from the call to the handler's first line. */
 export function idle(bench: Bench, system: SystemName): Promise<Measured> {
-  return withSession(bench, system, { consumers: 1, warmUp: 'noop' }, async (session) => {
+  return withSession(bench, system, { consumers: 1, warmUp: 'noop', tellEveryMs: TELL_EVERY_MS }, async (session) => {
     // What emptying the store left to write must not be written during the measurement.
     await session.store.settle();
     await session.start('noop');
@@ -34,7 +36,7 @@ async function oneByOne(session: Session, count: number): Promise<void> {
 /** At fixed rates, whatever comes back: from when each was to be asked for to its handler's first line. */
 export function atRates(bench: Bench, system: SystemName): Promise<Measured> {
   const { ratesPerSecond, rateSeconds } = bench.sizes;
-  return withSession(bench, system, { consumers: 1, warmUp: 'noop' }, async (session) => {
+  return withSession(bench, system, { consumers: 1, warmUp: 'noop', tellEveryMs: TELL_EVERY_MS }, async (session) => {
     await session.store.settle();
     await session.start('noop');
     const figures: Record<string, number> = {};
