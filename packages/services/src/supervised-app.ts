@@ -8,8 +8,8 @@ export type AppRole = 'api' | 'worker';
 
 /**
  * Node's flags for a worker. After eight seconds of rest V8 gives back what it allocates from, and under the next load maps it again page by page and
- * collects more often until it has grown: with four workers 2 to 5 of the 13 to 17 µs that one spends on a short run (decision 0019). Its
- * collector's helper threads compete with Postgres for the cores, and the worker waits for them: without them a backlog drains a twentieth faster (0021).
+ * collects more often until it has grown: with four workers 2 to 5 of the 13 to 17 µs that one spends on a short run (decision 0019). V8's
+ * collecting helper threads compete with Postgres for the cores, and the worker waits for them: without them a backlog drains a twentieth faster (0021).
  */
 export const WORKER_NODE_FLAGS: readonly string[] = ['--no-memory-reducer', '--single-threaded-gc'];
 
