@@ -8,7 +8,7 @@ const input = z.strictObject({ i: z.int().default(0), note: z.string().default('
 /** `at` left out instead of undefined. */
 function payloadOf(given: z.output<typeof input>): Payload {
   const { at, ...rest } = given;
-  return at === undefined ? rest : { ...rest, at };
+  return at === undefined ? rest : { at, ...rest };
 }
 
 const shared = { kind: 'request', scope: 'tenant', priority: 'MEDIUM', typicalMs: 100, maxMs: 10_000, input } as const;

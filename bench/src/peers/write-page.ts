@@ -26,7 +26,7 @@ row-level security, two audit rows a run, partitioned history. The peers ran at 
 and finished jobs removed, its Postgres backend with 20 connections, pg-boss in batches of 100 with \`burstWhenBatchFull\`, two local workers
 and LISTEN/NOTIFY, graphile-worker with the configuration of its performance page (24 jobs at once, a local queue of 500, completions in
 batches). \`pg-boss-batch\` is pg-boss whose handler changes the rows of its batch in one statement, as a Nightshift bundle does; the claim about useful jobs
-is against handlers of one job at a time, and this row stands beside it. Workers of all systems ran with Node's \`--no-memory-reducer --single-threaded-gc\`, as Nightshift's are started. None of the
+is against handlers of one job at a time, and this row stands beside it. Workers of all systems ran with Node's \`--no-memory-reducer --single-threaded-gc --expose-gc\`, as Nightshift's are started. None of the
 peers keeps a record of who asked for a job, whose it was, and what became of each attempt.
 
 ## What must hold

@@ -9,6 +9,7 @@ import type { Liveness } from './liveness.ts';
 import { answerProbe } from './probe.ts';
 import { recordCrashes } from './recover.ts';
 import { queuePrefix, SCHEDULES_QUEUE } from './redis-names.ts';
+import type { Rest } from './rest.ts';
 
 /** A worker that does not renew its lock for so long is taken for dead and its job given to another, ms. */
 const LOCK_MS = 10_000;
@@ -24,6 +25,7 @@ export interface ConsumeDeps extends ExecuteDeps {
   readonly wakeClock: () => void;
   /** A slot of the queue is free again. */
   readonly freed: (queue: string, slots: number) => void;
+  readonly rest: Rest;
 }
 
 /** Message is the error's class alone: Redis and Bull Board must not show what a message may say. */
@@ -76,10 +78,12 @@ export function consumeQueue(
       queue.name,
       async (job) => {
         rounds?.began();
+        deps.rest.began();
         try {
           await guarded(process, job);
         } finally {
           rounds?.ended();
+          deps.rest.ended();
         }
       },
       options(deps, queue.name, slots),

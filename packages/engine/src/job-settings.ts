@@ -1,5 +1,6 @@
 import type { Pool } from '@nightshift/db';
 import type { DefinedJob, RunOptions } from './define-job.ts';
+import { remember } from './remember.ts';
 
 const MEMORY_MS = 1_000;
 
@@ -11,27 +12,17 @@ export interface JobSettings {
 
 /** Reads the whole (small) table at most every second. */
 export function createJobSettings(ops: Pick<Pool, 'query'>): JobSettings {
-  let rows = new Map<string, Partial<RunOptions>>();
-  let until = 0;
-  let reading: Promise<void> | null = null;
-
-  async function read(): Promise<void> {
-    const result = await ops.query<{ job: string; tenant_id: string | null; options: Partial<RunOptions> }>(
+  const options = remember(async () => {
+    const { rows } = await ops.query<{ job: string; tenant_id: string | null; options: Partial<RunOptions> }>(
       'SELECT job, tenant_id, options FROM ops.job_settings',
     );
-    rows = new Map(result.rows.map((row) => [`${row.job}/${row.tenant_id ?? ''}`, row.options]));
-    until = Date.now() + MEMORY_MS;
-  }
+    return new Map(rows.map((row) => [`${row.job}/${row.tenant_id ?? ''}`, row.options]));
+  }, MEMORY_MS);
 
   return {
     async effective(job, tenantId, run) {
-      if (Date.now() > until) {
-        reading ??= read().finally(() => {
-          reading = null;
-        });
-        await reading;
-      }
-      return { ...job.options, ...rows.get(`${job.name}/`), ...rows.get(`${job.name}/${tenantId}`), ...run };
+      const own = await options();
+      return { ...job.options, ...own.get(`${job.name}/`), ...own.get(`${job.name}/${tenantId}`), ...run };
     },
   };
 }

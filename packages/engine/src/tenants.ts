@@ -9,6 +9,8 @@ export const SYSTEM_SLUG = 'system';
 
 const MEMORY_MS = 10_000;
 const MEMORY_ROWS = 10_000;
+/** Past this age, ms, what is remembered is read again while it still serves: who asks all the time never waits. */
+const AGAIN_MS = 5_000;
 
 interface TenantRow extends TenantRef {
   readonly system: string;
@@ -25,9 +27,16 @@ export interface Tenants {
   list(system: string): Promise<readonly TenantRef[]>;
 }
 
+interface Remembered {
+  readonly row: Promise<TenantRow | null>;
+  readonly until: number;
+  /** True once it is being read again. */
+  again: boolean;
+}
+
 /** Reads tenants as the platform; remembers what it found for 10 s. */
 export function createTenants(ops: Pick<Pool, 'query'>): Tenants {
-  const remembered = new Map<string, { row: Promise<TenantRow | null>; until: number }>();
+  const remembered = new Map<string, Remembered>();
 
   const COLUMNS = 'id, slug, name, zone, system, kind';
 
@@ -36,18 +45,37 @@ export function createTenants(ops: Pick<Pool, 'query'>): Tenants {
     return rows.length === 1 ? (rows[0] ?? null) : null;
   }
 
-  function fresh(key: string): Promise<TenantRow | null> | null {
+  async function readMany(ids: readonly string[]): Promise<readonly TenantRow[]> {
+    const { rows } = await ops.query<TenantRow>(`SELECT ${COLUMNS} FROM ops.tenants WHERE id = ANY ($1)`, [ids]);
+    if (remembered.size + rows.length > MEMORY_ROWS) remembered.clear();
+    for (const row of rows) keep(row.id, Promise.resolve(row));
+    return rows;
+  }
+
+  function keep(key: string, row: Promise<TenantRow | null>): Remembered {
+    const entry = { row, until: Date.now() + MEMORY_MS, again: false };
+    remembered.set(key, entry);
+    return entry;
+  }
+
+  function fresh(key: string): Remembered | null {
     const known = remembered.get(key);
-    return known !== undefined && known.until > Date.now() ? known.row : null;
+    return known !== undefined && known.until > Date.now() ? known : null;
+  }
+
+  /** True once for what is to be read again. */
+  function ages(known: Remembered): boolean {
+    if (known.again || known.until - Date.now() > MEMORY_MS - AGAIN_MS) return false;
+    known.again = true;
+    return true;
   }
 
   /** Whoever asks while somebody reads waits for the same answer: a thousand requests at once are one query. */
   function find(key: string, where: string, values: unknown[]): Promise<TenantRow | null> {
     const known = fresh(key);
-    if (known !== null) return known;
+    if (known !== null) return known.row;
     if (remembered.size >= MEMORY_ROWS) remembered.clear();
-    const entry = { row: read(where, values), until: Date.now() + MEMORY_MS };
-    remembered.set(key, entry);
+    const entry = keep(key, read(where, values));
     const forget = () => {
       if (remembered.get(key) === entry) remembered.delete(key);
     };
@@ -56,14 +84,25 @@ export function createTenants(ops: Pick<Pool, 'query'>): Tenants {
     return entry.row;
   }
 
+  /** The same, and what ages is read again for the next. */
+  function findAhead(key: string, where: string, values: unknown[]): Promise<TenantRow | null> {
+    const known = fresh(key);
+    if (known !== null && ages(known))
+      read(where, values).then(
+        (row) => (row === null ? remembered.delete(key) : keep(key, Promise.resolve(row))),
+        () => undefined,
+      );
+    return find(key, where, values);
+  }
+
   async function byName(job: DefinedJob, idOrSlug: string): Promise<TenantRow | null> {
     if (isUuid(idOrSlug)) {
-      const row = await find(idOrSlug, 'id = $1', [idOrSlug]);
+      const row = await findAhead(idOrSlug, 'id = $1', [idOrSlug]);
       return row !== null && (row.system === job.system || job.system === 'ops') ? row : null;
     }
     // The platform's own jobs run for any tenant; a slug must then be the only one of its kind.
-    if (job.system === 'ops') return find(`*/${idOrSlug}`, 'slug = $1', [idOrSlug]);
-    return find(`${job.system}/${idOrSlug}`, 'system = $1 AND slug = $2', [job.system, idOrSlug]);
+    if (job.system === 'ops') return findAhead(`*/${idOrSlug}`, 'slug = $1', [idOrSlug]);
+    return findAhead(`${job.system}/${idOrSlug}`, 'system = $1 AND slug = $2', [job.system, idOrSlug]);
   }
 
   return {
@@ -73,7 +112,7 @@ export function createTenants(ops: Pick<Pool, 'query'>): Tenants {
       const row =
         idOrSlug !== null
           ? await byName(job, idOrSlug)
-          : await find(`system/${job.system}`, `system = $1 AND kind = 'system'`, [job.system]);
+          : await findAhead(`system/${job.system}`, `system = $1 AND kind = 'system'`, [job.system]);
       const ofSystem = job.scope === 'system' && (job.ofOneTenant === undefined || idOrSlug === null);
       if (row === null || ofSystem !== (row.kind === 'system' && job.system !== 'ops')) {
         throw new UnknownTenantError(idOrSlug ?? SYSTEM_SLUG, job.system);
@@ -89,21 +128,16 @@ export function createTenants(ops: Pick<Pool, 'query'>): Tenants {
       const wanted = [...new Set(ids)];
       // Held here as well: memory has no room for more than `MEMORY_ROWS`.
       const found = new Map<string, Promise<TenantRow | null>>();
+      const old: string[] = [];
       for (const id of wanted) {
         const known = fresh(id);
-        if (known !== null) found.set(id, known);
+        if (known === null) continue;
+        found.set(id, known.row);
+        if (ages(known)) old.push(id);
       }
+      if (old.length > 0) readMany(old).catch(() => undefined);
       const unknown = wanted.filter((id) => !found.has(id));
-      if (unknown.length > 1) {
-        const { rows } = await ops.query<TenantRow>(`SELECT ${COLUMNS} FROM ops.tenants WHERE id = ANY ($1)`, [
-          unknown,
-        ]);
-        if (remembered.size + rows.length > MEMORY_ROWS) remembered.clear();
-        for (const row of rows) {
-          found.set(row.id, Promise.resolve(row));
-          remembered.set(row.id, { row: Promise.resolve(row), until: Date.now() + MEMORY_MS });
-        }
-      }
+      if (unknown.length > 1) for (const row of await readMany(unknown)) found.set(row.id, Promise.resolve(row));
       const named = async (id: string) => {
         const row = await (found.get(id) ?? find(id, 'id = $1', [id]));
         if (row === null) throw new UnknownTenantError(id, 'any');

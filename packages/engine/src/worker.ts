@@ -25,6 +25,7 @@ import { createProbes } from './probe.ts';
 import { createRecovery, emptiedRedis } from './recover.ts';
 import { connectConsumer, connectProducer } from './redis-connect.ts';
 import { cancelChannel, DEFAULT_NAMESPACE, wakeChannel } from './redis-names.ts';
+import { createRest } from './rest.ts';
 import { createClock } from './schedule/clock.ts';
 import { CONFIRM_EVERY_MS } from './schedule/declarations.ts';
 import { createSchedules } from './schedule/schedules.ts';
@@ -217,6 +218,7 @@ async function run(options: WorkerOptions, { id, log, slots, app, ops }: Parts):
     failedTogether: dispatcher.failedTogether,
     wakeClock: () => clock.wake(),
     freed: dispatcher.freed,
+    rest: createRest(),
     ...(liveness === null ? {} : { watch: liveness.watch }),
   }; // biome-ignore format: names alone
   await heartbeat(ops, id, options, slots);

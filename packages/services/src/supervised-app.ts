@@ -10,8 +10,9 @@ export type AppRole = 'api' | 'worker';
  * Node's flags for a worker. After eight seconds of rest V8 gives back what it allocates from, and under the next load maps it again page by page and
  * collects more often until it has grown: with four workers 2 to 5 of the 13 to 17 µs that one spends on a short run (decision 0019). V8's
  * collecting helper threads compete with Postgres for the cores, and the worker waits for them: without them a backlog drains a twentieth faster (0021).
+ * With `gc` a worker collects while it has nothing in hand (0022).
  */
-export const WORKER_NODE_FLAGS: readonly string[] = ['--no-memory-reducer', '--single-threaded-gc'];
+export const WORKER_NODE_FLAGS: readonly string[] = ['--no-memory-reducer', '--single-threaded-gc', '--expose-gc'];
 
 export interface AppSpec {
   /** As the log and the events name it: `worker-1`. */

@@ -72,7 +72,9 @@ test('it stops the API before the workers, which have flags of their own', async
   await fleet.superviseApp(app('api-1', 'api'));
   const pids = [...fleet.pids('api'), ...fleet.pids('worker')].map(identityOf);
   await fleet.stop();
-  expect(readFileSync(join(root, 'trace'), 'utf8')).toBe('api-1\nworker-1 --no-memory-reducer --single-threaded-gc\n');
+  expect(readFileSync(join(root, 'trace'), 'utf8')).toBe(
+    'api-1\nworker-1 --no-memory-reducer --single-threaded-gc --expose-gc\n',
+  );
   expect(pids.some(isRunning)).toBe(false);
   expect(existsSync(join(root, 'processes.json'))).toBe(false);
 });

@@ -126,7 +126,7 @@ async function handle(
   const stopper = createStopper(dispatch.timeoutMs, deps.shutdown);
   try {
     const hand = { job, client, stopper, timeoutMs: dispatch.timeoutMs, personal: new Map() };
-    const attempts = await handleBundle(deps, { ...hand, first: () => narrowTo(tenantId) }, rows, null);
+    const attempts = await handleBundle(deps, { first: () => narrowTo(tenantId), ...hand }, rows, null);
     let ends = attempts.map(({ run, outcome }) => {
       const verdict = judge(outcome, run.attempt, policyOf(job, run.priority));
       if (verdict.write !== 'end' || verdict.outcome !== 'completed') throw new ApartError('a run did not complete');

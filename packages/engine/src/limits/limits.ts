@@ -2,6 +2,7 @@ import type { Pool } from '@nightshift/db';
 import { z } from 'zod';
 import type { Catalogue } from '../catalogue.ts';
 import { queuesOfJob } from '../define-job.ts';
+import { remember } from '../remember.ts';
 
 /** How much of something may be in hand or be started. A field that is absent limits nothing. */
 export interface Limits {
@@ -54,25 +55,8 @@ export function createLimits(deps: {
   ops: Pick<Pool, 'query'>;
   catalogue: Catalogue;
 }): (queue: string) => Promise<QueueLimits | null> {
-  let rows: readonly Row[] = [];
-  let until = 0;
-  let reading: Promise<void> | null = null;
-
-  async function read(): Promise<void> {
-    const result = await deps.ops.query<Row>(READ);
-    rows = result.rows;
-    until = Date.now() + MEMORY_MS;
-  }
-
-  return async (queue) => {
-    if (Date.now() > until) {
-      reading ??= read().finally(() => {
-        reading = null;
-      });
-      await reading;
-    }
-    return limitsOf(deps.catalogue, queue, rows);
-  };
+  const limits = remember(async () => (await deps.ops.query<Row>(READ)).rows, MEMORY_MS);
+  return async (queue) => limitsOf(deps.catalogue, queue, await limits());
 }
 
 const READ = `SELECT id AS tenant_id, system, NULL AS job, limits FROM ops.tenants WHERE limits <> '{}'
