@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { Queue } from 'bullmq';
+import { sql } from 'drizzle-orm';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -90,6 +91,15 @@ const nonsense = tinyRequest('nonsense', {
   retry: { retries: 0 },
   handle: async (_ctx, runs) => runs.map(() => ({ done: true }) as never),
 });
+/** Works with a copy of its context. */
+const copying = tinyRequest('copying', {
+  input,
+  async handle(ctx, runs) {
+    const copy = { ...ctx };
+    const { rows } = await copy.db.execute(sql`SELECT 6 * 7 AS n`);
+    return runs.map(() => ({ ok: { n: rows[0]?.n, aborted: copy.signal.aborted } }));
+  },
+});
 const flaky = tinyRequest('flaky', {
   input,
   retry: { retries: 2, delayMs: 20 },
@@ -154,7 +164,7 @@ let tenant: string;
 beforeAll(async () => {
   engine = await testEngine({
     jobs: [
-      throwing, refused, judging, unstorable, deferred, tooFew, nonsense, flaky, hopeless, permanent, patient, zombie, waiting,
+      throwing, refused, judging, copying, unstorable, deferred, tooFew, nonsense, flaky, hopeless, permanent, patient, zombie, waiting,
     ], // biome-ignore format: a list of names
     slots: { short: 1, long: 1 },
   });
@@ -226,6 +236,13 @@ describe('a bundle', () => {
     expect(runs.map((each) => each.status)).toEqual(Array(6).fill('failed'));
     expect(runs[0]?.errorMessage).toContain('one result a run');
     expect(await effectsOf(runs.map((each) => each.id))).toEqual([]);
+  });
+
+  it('may copy its context', async () => {
+    expect(await run('copying', { note: 'x' })).toMatchObject({
+      status: 'completed',
+      result: { n: 42, aborted: false },
+    });
   });
 
   it('fails what answers neither ok nor error', async () => {

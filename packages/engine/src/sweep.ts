@@ -4,9 +4,9 @@ import { jobAlerts } from './alerts/job-alerts.ts';
 import { raiseDifference } from './alerts/raise-difference.ts';
 import { jobCrypto } from './crypto/job-crypto.ts';
 import { maskedMessage } from './crypto/masked-message.ts';
-import type { DefinedJob, FollowUpRequest, SweepContext, SweepJob, TenantRef } from './define-job.ts';
+import type { DefinedJob, SweepContext, SweepJob, TenantRef } from './define-job.ts';
 import { errorClass, ItemError, LostClaimError, SnoozeError } from './errors.ts';
-import { LazyDb, lend, notifyFor, untilStored } from './execute/execution.ts';
+import { lazyDb, lend, notifyFor, untilStored } from './execute/execution.ts';
 import { orAborted } from './execute/signals.ts';
 import { insertFollowUp } from './follow-up.ts';
 import { halve } from './halve.ts';
@@ -281,7 +281,8 @@ function context(
   tenants: readonly TenantRef[],
 ): SweepContext<unknown> {
   const { deps, run, input, stopper, tenant } = attempt;
-  return Object.assign(new LazyDb(client), {
+  const lazy = lazyDb(client);
+  return {
     runId: run.id,
     tickDate: run.tickDate,
     input,
@@ -296,8 +297,11 @@ function context(
     tenantIds: ids(tenants),
     tenants,
     ...jobAlerts(client, { job: run.job, tenantId: run.tenantId, runId: run.id, dryRun: run.options.dryRun }),
-    followUp: (request: FollowUpRequest) => insertFollowUp(client, deps.crypto, job, run, request),
-  });
+    followUp: (request) => insertFollowUp(client, deps.crypto, job, run, request),
+    get db() {
+      return lazy.db;
+    },
+  };
 }
 
 async function tenantPage(attempt: LongAttempt, system: string, after: string | null): Promise<TenantRef[]> {

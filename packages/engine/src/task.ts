@@ -5,7 +5,7 @@ import { jobCrypto } from './crypto/job-crypto.ts';
 import type { PersonalValues } from './crypto/sealed-input.ts';
 import type { DefinedJob, FollowUpRequest, TaskContext, TaskJob, TenantRef } from './define-job.ts';
 import { LostClaimError, PermanentError } from './errors.ts';
-import { type ExecuteDeps, LazyDb, lend, notifyFor, SILENCE_GRACE_MS } from './execute/execution.ts';
+import { type ExecuteDeps, lazyDb, lend, notifyFor, SILENCE_GRACE_MS } from './execute/execution.ts';
 import { orAborted, type Stopper } from './execute/signals.ts';
 import { insertFollowUp } from './follow-up.ts';
 
@@ -47,11 +47,15 @@ export async function runTask(
           limit === undefined
             ? lend(client)
             : lend(client, { silenceMs: Math.ceil(limit.atMostMs) + SILENCE_GRACE_MS });
-        const tx = Object.assign(new LazyDb(lent.client), {
+        const lazy = lazyDb(lent.client);
+        const tx = {
           client: lent.client,
           notify: notifyFor(deps, job, lent.client, run, run.options.dryRun),
           followUp: (request: FollowUpRequest) => insertFollowUp(lent.client, deps.crypto, job, run, request),
-        });
+          get db() {
+            return lazy.db;
+          },
+        };
         const result = await work(tx).finally(lent.takeBack);
         // The last statement: it locks the row against a new owner until the commit.
         if ((await renewLease(client, run)) === null) throw new LostClaimError(run.id);

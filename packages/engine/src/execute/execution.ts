@@ -47,19 +47,15 @@ export interface Dispatch {
   readonly timeoutMs: number;
 }
 
-/** `ctx.db` costs something to make; most short jobs write plain SQL and never ask for it. A class for its getter, as in signals.ts. */
-export class LazyDb {
-  readonly #client: PoolClient;
-  #db: NodePgDatabase | undefined;
-
-  constructor(client: PoolClient) {
-    this.#client = client;
-  }
-
-  get db(): NodePgDatabase {
-    this.#db ??= drizzle(this.#client);
-    return this.#db;
-  }
+/** `ctx.db` costs something to make; most short jobs write plain SQL and never ask for it. */
+export function lazyDb(client: PoolClient): { readonly db: NodePgDatabase } {
+  let db: NodePgDatabase | undefined;
+  return {
+    get db() {
+      db ??= drizzle(client);
+      return db;
+    },
+  };
 }
 
 /** `ctx.notify` of a run, in the transaction that `client` is in. A shard speaks for its parent. */

@@ -10,7 +10,7 @@ import { type Outcome, thrownOutcome } from '../outcome.ts';
 import { runInput } from '../run-input.ts';
 import { storableJson } from '../storable.ts';
 import { isPassing } from '../store-errors.ts';
-import { type ExecuteDeps, LazyDb, lend, notifyFor } from './execution.ts';
+import { type ExecuteDeps, lazyDb, lend, notifyFor } from './execution.ts';
 import { orAborted, type Stopper } from './signals.ts';
 
 /** A run of the bundle with what became of this try at it. */
@@ -120,20 +120,6 @@ function outcomeOf(error: unknown, { stopper, timeoutMs }: InHand): Outcome {
   return thrownOutcome(error);
 }
 
-/** What of the context few handlers ask for. */
-class Lazily extends LazyDb {
-  readonly #stopper: Stopper;
-
-  constructor(client: PoolClient, stopper: Stopper) {
-    super(client);
-    this.#stopper = stopper;
-  }
-
-  get signal(): AbortSignal {
-    return this.#stopper.signal;
-  }
-}
-
 async function requestContext(
   deps: ExecuteDeps,
   job: DefinedJob<RequestJob>,
@@ -142,9 +128,14 @@ async function requestContext(
   stopper: Stopper,
 ): Promise<RequestContext> {
   const tenant = await deps.tenants.byId(first.tenantId);
-  return Object.assign(new Lazily(client, stopper), {
+  const lazy = lazyDb(client);
+  return {
     now: new Date(first.now),
     dryRun: false,
+    // Own getters, unlike a class's, are in a handler's copy of its context too.
+    get signal() {
+      return stopper.signal;
+    },
     log: deps.log.child({ job: job.name, tenant: tenant.slug }),
     worker: deps.worker,
     crypto: jobCrypto(deps.crypto, job),
@@ -152,7 +143,10 @@ async function requestContext(
     client,
     notify: notifyFor(deps, job, client, first, false),
     ...jobAlerts(client, { job: job.name, tenantId: tenant.id, dryRun: false }),
-  });
+    get db() {
+      return lazy.db;
+    },
+  };
 }
 
 interface Readable {
