@@ -61,7 +61,7 @@ async function dispatched(more: { dueInSeconds?: number } = {}): Promise<Dispatc
     [run, tenant, more.dueInSeconds ?? 0, JSON.stringify(DEFAULT_OPTIONS)],
   );
   await dispatchByHand(engine.store.admin, [run], id);
-  return { id, run, runs: [run], job: 'tiny.request', tenantIds: [tenant], timeoutMs: 30_000 };
+  return { id, queue: 'tiny', run, runs: [run], job: 'tiny.request', tenantIds: [tenant], timeoutMs: 30_000 };
 }
 
 const asTenant = <T>(work: Parameters<typeof inTransaction<T>>[2]) => inTransaction(app, [tenant], work);
@@ -230,7 +230,7 @@ describe('a short run', () => {
     await asTenant(async (client) => {
       // The first worker had read the row, and comes back after the count.
       await countCrashes(ops, { dispatchId: dispatch.id });
-      expect(await claimShort(client, dispatch.id)).toEqual([]);
+      expect(await claimShort(client, dispatch)).toEqual([]);
       await dropDispatch(client, dispatch.id);
     });
     expect(await find(dispatch.run)).toMatchObject({ status: 'queued', crashes: 1 });
@@ -241,7 +241,7 @@ describe('a long run', () => {
   it('has one owner, whoever asks at once', async () => {
     const dispatch = await dispatched();
     const claims = await Promise.all(
-      ['a', 'b', 'c', 'd'].map((worker) => asTenant((client) => claimLong(client, dispatch.id, dispatch.run, worker))),
+      ['a', 'b', 'c', 'd'].map((worker) => asTenant((client) => claimLong(client, dispatch, dispatch.run, worker))),
     );
     expect(claims.filter((claim) => claim !== null)).toHaveLength(1);
     expect(await find(dispatch.run)).toMatchObject({ status: 'running' });
@@ -250,13 +250,13 @@ describe('a long run', () => {
 
   it('counts as in hand for as long as it runs, whatever is given back meanwhile', async () => {
     const [running, waiting] = [await dispatched(), await dispatched()];
-    await asTenant((client) => claimLong(client, running.id, running.run, 'a'));
+    await asTenant((client) => claimLong(client, running, running.run, 'a'));
     expect([...(await giveBack(ops, 'all', []))]).toEqual([['tiny', expect.any(Number)]]);
     expect(await find(waiting.run)).toMatchObject({ status: 'queued' });
     expect([await isThere(running.id), await isThere(waiting.id)]).toEqual([true, false]);
     // BullMQ hands it out again: its lock ran out, its lease did not.
     expect(await countCrashes(ops, { dispatchId: running.id })).toEqual([]);
-    expect(await asTenant((client) => claimLong(client, waiting.id, waiting.run, 'late'))).toBeNull();
+    expect(await asTenant((client) => claimLong(client, waiting, waiting.run, 'late'))).toBeNull();
     expect(await isThere(running.id)).toBe(true);
     await engine.store.admin.query(`UPDATE ops.open_runs SET lease_until = '-infinity' WHERE id = $1`, [running.run]);
     await until('its lease to count', async () => (await countCrashes(ops, 'expired-leases')).length > 0);
@@ -268,7 +268,7 @@ describe('a long run', () => {
     const dispatch = await dispatched();
     const claimed = createGate();
     const claim = asTenant(async (client) => {
-      await claimLong(client, dispatch.id, dispatch.run, 'a');
+      await claimLong(client, dispatch, dispatch.run, 'a');
       await claimed.pass();
     });
     await claimed.reached;
@@ -283,11 +283,11 @@ describe('a long run', () => {
 
   it('takes no word from an owner whose fence is past', async () => {
     const dispatch = await dispatched();
-    const first = await asTenant((client) => claimLong(client, dispatch.id, dispatch.run, 'first'));
+    const first = await asTenant((client) => claimLong(client, dispatch, dispatch.run, 'first'));
     if (first === null) throw new Error('the claim failed');
     // Its lease ran out, and the run went to another: same dispatch id on purpose, so that the fence alone tells them apart.
     await engine.store.admin.query(`UPDATE ops.open_runs SET state = 'queued' WHERE id = $1`, [dispatch.run]);
-    const second = await asTenant((client) => claimLong(client, dispatch.id, dispatch.run, 'second'));
+    const second = await asTenant((client) => claimLong(client, dispatch, dispatch.run, 'second'));
     expect(second?.fence).toBe(first.fence + 1);
     const progress = { cursor: 'stolen', expected: 1, processed: 1, changed: 1, failedItems: 0, tally: {} };
     const end = { outcome: 'completed', result: null, errorClass: null, errorMessage: null, durationMs: 0 } as const;
@@ -306,7 +306,7 @@ describe('a long run', () => {
 
   it('that ends while recovery looks at its lease ends once', async () => {
     const dispatch = await dispatched();
-    const run = await asTenant((client) => claimLong(client, dispatch.id, dispatch.run, 'first'));
+    const run = await asTenant((client) => claimLong(client, dispatch, dispatch.run, 'first'));
     if (run === null) throw new Error('the claim failed');
     await engine.store.admin.query(
       `UPDATE ops.open_runs SET lease_until = clock_timestamp() - interval '1 second' WHERE id = $1`,

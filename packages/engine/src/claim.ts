@@ -1,5 +1,6 @@
 import { escapeLiteral } from '@nightshift/db';
 import type { RunOptions, SqlClient } from './define-job.ts';
+import { type HandedOut, lookForHandedOut } from './limits/pass-lock.ts';
 import { namedQuery } from './named-query.ts';
 import type { Held } from './record.ts';
 import type { Shard } from './shard.ts';
@@ -40,12 +41,14 @@ const CLAIMED = `id, fence, tenant_id AS "tenantId", job, input_version AS "inpu
   options, input, trigger_id AS "triggerId", replay_of AS "replayOf", parent_id AS "parentId"`;
 
 /** Rows of a dispatch, unlocked: for what happens before the claim. */
-export function readDispatch(client: SqlClient, dispatchId: string): Promise<ClaimedRun[]> {
-  return namedQuery(
-    client,
-    'ns-read-dispatch',
-    `SELECT ${CLAIMED} FROM ops.open_runs WHERE id = ANY ((SELECT runs FROM ops.dispatches WHERE id = $1)::uuid[]) AND state = 'queued' ORDER BY id`,
-    [dispatchId],
+export function readDispatch(client: SqlClient, dispatch: HandedOut): Promise<readonly ClaimedRun[]> {
+  return lookForHandedOut(client, dispatch.queue, () =>
+    namedQuery(
+      client,
+      'ns-read-dispatch',
+      `SELECT ${CLAIMED} FROM ops.open_runs WHERE id = ANY ((SELECT runs FROM ops.dispatches WHERE id = $1)::uuid[]) AND state = 'queued' ORDER BY id`,
+      [dispatch.id],
+    ),
   );
 }
 
@@ -93,16 +96,19 @@ export const claimFirst = (dispatchId: string) => (client: SqlClient) =>
  */
 export async function claimShort(
   client: SqlClient,
-  dispatchId: string,
+  dispatch: HandedOut,
   begun?: Promise<{ readonly rows: unknown[] }>,
 ): Promise<readonly ClaimedShort[]> {
-  let bundles: ClaimedBundle[];
-  if (begun !== undefined && prepared.has(client)) bundles = (await begun).rows as ClaimedBundle[];
-  else {
-    bundles = await namedQuery<ClaimedBundle>(client, 'ns-claim-short', CLAIM_SHORT, [dispatchId]);
+  let early = prepared.has(client) ? begun : undefined;
+  const bundles = await lookForHandedOut(client, dispatch.queue, async () => {
+    const first = await early;
+    early = undefined;
+    if (first !== undefined) return first.rows as ClaimedBundle[];
+    const asked = await namedQuery<ClaimedBundle>(client, 'ns-claim-short', CLAIM_SHORT, [dispatch.id]);
     prepared.add(client);
-  }
-  if (bundles.some(({ alike }) => !alike)) return claimLocked(client, dispatchId);
+    return asked;
+  });
+  if (bundles.some(({ alike }) => !alike)) return claimLocked(client, dispatch.id);
   return bundles.flatMap(({ ids, inputs: texts, fence, tenantId, inputVersion, priority, attempt, now }) => {
     const inputs: unknown[] = JSON.parse(texts);
     // Written out: objects that a spread makes are ten times as slow.
@@ -126,29 +132,27 @@ export function claimLocked(client: SqlClient, dispatchId: string): Promise<Clai
 /** Lease of a long run, s; renewed by a timer and by each batch. */
 export const LEASE_SECONDS = 15;
 
+const CLAIM_LONG = `WITH d AS (SELECT id AS dispatch_id FROM ops.dispatches WHERE id = $2 AND $1 = ANY (runs) FOR UPDATE)
+  UPDATE ops.open_runs o SET state = 'running', fence = fence + 1, lease_until = clock_timestamp() + interval '${LEASE_SECONDS} seconds', worker = $3,
+    started_at = coalesce(started_at, clock_timestamp()), attempt_started_at = clock_timestamp()
+  FROM d WHERE id = $1 AND state = 'queued' AND due_at <= clock_timestamp() AND input_version <= $4
+  RETURNING ${CLAIMED}, dispatch_id AS "dispatchId", started_at AS "startedAt", cancel_requested_at IS NOT NULL AS "cancelRequested", cursor, expected, processed, changed, failed_items AS "failedItems",
+    coalesce(tally, '{}') AS tally, stale_inputs AS "staleInputs",
+    coalesce(tick_date::text, options -> 'shard' ->> 'tickDate') AS "tickDate"`;
+
 /** Long runs: the claim is a committed `running` with a fence of its own. Null: somebody else has it, or is to: its input is of a newer version. */
 export async function claimLong(
   client: SqlClient,
-  dispatchId: string,
+  dispatch: HandedOut,
   id: string,
   worker: string,
   newestInput = 32_767,
 ): Promise<LongRun | null> {
-  const rows = await namedQuery<LongRun>(
-    client,
-    'ns-claim-long',
-    `WITH d AS (SELECT id AS dispatch_id FROM ops.dispatches WHERE id = $2 AND $1 = ANY (runs) FOR UPDATE)
-     UPDATE ops.open_runs o SET state = 'running', fence = fence + 1, lease_until = clock_timestamp() + interval '${LEASE_SECONDS} seconds', worker = $3,
-       started_at = coalesce(started_at, clock_timestamp()), attempt_started_at = clock_timestamp()
-     FROM d WHERE id = $1 AND state = 'queued' AND due_at <= clock_timestamp() AND input_version <= $4
-     RETURNING ${CLAIMED}, dispatch_id AS "dispatchId", started_at AS "startedAt", cancel_requested_at IS NOT NULL AS "cancelRequested", cursor, expected, processed, changed, failed_items AS "failedItems",
-       coalesce(tally, '{}') AS tally, stale_inputs AS "staleInputs",
-       coalesce(tick_date::text, options -> 'shard' ->> 'tickDate') AS "tickDate"`,
-    [id, dispatchId, worker, newestInput],
+  const [run] = await lookForHandedOut(client, dispatch.queue, () =>
+    namedQuery<LongRun>(client, 'ns-claim-long', CLAIM_LONG, [id, dispatch.id, worker, newestInput]),
   );
-  const [run] = rows;
   if (run === undefined) return null;
-  await client.query('UPDATE ops.dispatches SET running = true WHERE id = $1', [dispatchId]);
+  await client.query('UPDATE ops.dispatches SET running = true WHERE id = $1', [dispatch.id]);
   return run;
 }
 

@@ -55,6 +55,7 @@ export function consumeQueue(
     }
     const dispatch: Dispatch = {
       id: job.id ?? '',
+      queue: queue.name,
       runs: job.data.runs,
       job: job.data.job,
       tenantIds: job.data.tenantIds,

@@ -1,6 +1,6 @@
 import type { PoolClient } from '@nightshift/db';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { fewQueued, oldestInTurn, oldestOf, tenantsInTurn } from './dispatch-queries.ts';
+import { oldestInTurn, oldestOf, readStateAtRest, tenantsInTurn } from './dispatch-queries.ts';
 import {
   add,
   closeStore,
@@ -42,7 +42,7 @@ async function askedBy(client: PoolClient): Promise<Prepared[]> {
     await oldestInTurn(recorder, queue, 3, { ...TURN, held }, SHARE);
     await oldestOf(recorder, queue, 3, inTurn(2), [0, 0], 100, READABLE, held);
   }
-  await fewQueued(recorder, queue, 10);
+  await readStateAtRest(recorder, queue, 10);
   return asked;
 }
 

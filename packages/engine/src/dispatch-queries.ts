@@ -10,8 +10,10 @@ export interface QueueState {
   readonly jobs: Readonly<Record<string, number>>;
   /** Dispatches (not runs) that Redis or a worker holds, by priority 1 to 4. */
   readonly inHand: Readonly<Record<number, number>>;
-  /** Priorities that have queued runs, in hand or not, most urgent first. */
+  /** Priorities that have queued runs, most urgent first; unless `all` is known, whether in hand or not. */
   readonly waiting: readonly number[];
+  /** All that waits, most urgent first, of each tenant its oldest first; null: it was not read. */
+  readonly all: readonly Candidate[] | null;
   readonly queuePaused: boolean;
   readonly pausedJobs: readonly string[];
   readonly pausedTenants: readonly string[];
@@ -35,42 +37,68 @@ const isQueued = (run: string) =>
 /** From the end of the index: at a tenant's beginning lie the dead entries of what it had done, and then what is in hand. */
 const NEWEST = 'ORDER BY tenant_id DESC, due_at DESC';
 
-const stateSql = (waiting: string) => `
+/** Each table once, and nothing grouped: at rest this is half of what a pass costs. */
+const stateSql = (more: string) => `
 SELECT
-  (SELECT coalesce(sum((slots ->> $1)::integer), 0)::integer FROM ops.workers
-    WHERE NOT stopping AND heartbeat_at > clock_timestamp() - interval '${WORKER_SILENCE_SECONDS} seconds') AS slots,
-  (SELECT coalesce(jsonb_object_agg(job, version), '{}') FROM (
-    SELECT j.job, max(j.version::integer) AS version FROM ops.workers w, jsonb_each_text(w.jobs) AS j(job, version)
-    WHERE NOT w.stopping AND w.slots ? $1 AND w.heartbeat_at > clock_timestamp() - interval '${WORKER_SILENCE_SECONDS} seconds' GROUP BY j.job) v) AS jobs,
-  (SELECT coalesce(jsonb_object_agg(priority, n), '{}') FROM (
-    SELECT priority, count(*) AS n FROM ops.dispatches WHERE queue = $1 GROUP BY priority) h) AS "inHand",
-  ${waiting} AS waiting,
-  EXISTS (SELECT 1 FROM ops.pauses WHERE kind = 'queue' AND key = $1) AS "queuePaused",
-  ARRAY(SELECT key FROM ops.pauses WHERE kind = 'job') AS "pausedJobs",
-  ARRAY(SELECT key FROM ops.pauses WHERE kind = 'tenant') AS "pausedTenants",
-  coalesce((SELECT taken FROM ops.queues WHERE queue = $1), 0) AS taken,
-  cursor.tenant_id AS "tenantCursor"
-FROM (SELECT coalesce((SELECT tenant_cursor FROM ops.queues WHERE queue = $1), '00000000-0000-0000-0000-000000000000') AS tenant_id) AS cursor`;
+  (SELECT coalesce(jsonb_agg(jsonb_build_array(slots -> $1, jobs)), '[]') FROM ops.workers
+    WHERE NOT stopping AND slots ? $1 AND heartbeat_at > clock_timestamp() - interval '${WORKER_SILENCE_SECONDS} seconds') AS workers,
+  (SELECT ARRAY[count(*) FILTER (WHERE priority = 1), count(*) FILTER (WHERE priority = 2), count(*) FILTER (WHERE priority = 3),
+    count(*) FILTER (WHERE priority = 4)]::integer[] FROM ops.dispatches WHERE queue = $1) AS "inHand",
+  (SELECT coalesce(jsonb_agg(jsonb_build_array(kind, key)), '[]') FROM ops.pauses WHERE kind <> 'queue' OR key = $1) AS pauses,
+  taken, tenant_cursor AS "tenantCursor", ${more}
+FROM (SELECT coalesce(q.taken, 0) AS taken, coalesce(q.tenant_cursor, '00000000-0000-0000-0000-000000000000') AS tenant_cursor
+  FROM (SELECT) AS always LEFT JOIN ops.queues q ON q.queue = $1) AS turn`;
+
+interface StateRow extends Pick<QueueState, 'taken' | 'tenantCursor'> {
+  /** Of each live worker of the queue its slots there, and the versions that it can read. */
+  readonly workers: readonly (readonly [slots: number, jobs: Readonly<Record<string, number>>])[];
+  /** By priority, from 1. */
+  readonly inHand: readonly number[];
+  /** Of the queue itself, and all of jobs and tenants. */
+  readonly pauses: readonly (readonly [kind: string, key: string])[];
+}
 
 const STATE = stateSql(`ARRAY(SELECT p FROM generate_series(1, 4) p WHERE coalesce(
-    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND state = 'queued' AND tenant_id < cursor.tenant_id ${NEWEST} LIMIT 1),
-    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND state = 'queued' AND tenant_id >= cursor.tenant_id ${NEWEST} LIMIT 1)))`);
-const STATE_AT_REST = stateSql(`'{}'::integer[]`);
+    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND state = 'queued' AND tenant_id < tenant_cursor ${NEWEST} LIMIT 1),
+    (SELECT true FROM ops.open_runs WHERE queue = $1 AND priority = p AND state = 'queued' AND tenant_id >= tenant_cursor ${NEWEST} LIMIT 1))) AS waiting`);
 
-export function readQueueState(client: PoolClient, queue: string): Promise<QueueState> {
-  return readState(client, 'ns-queue-state', STATE, queue);
+export async function readQueueState(client: PoolClient, queue: string): Promise<QueueState> {
+  type Row = StateRow & Pick<QueueState, 'waiting'>;
+  const { rows } = await client.query<Row>({ name: 'ns-queue-state', text: STATE, values: [queue] });
+  const row = only(rows);
+  return { ...stateOf(row), waiting: row.waiting, all: null };
 }
 
-/** The same without `waiting`, for a pass that reads all that waits. */
-export function readStateAtRest(client: PoolClient, queue: string): Promise<QueueState> {
-  return readState(client, 'ns-queue-state-at-rest', STATE_AT_REST, queue);
+/** The same with all that waits, in one question. Null: that is more than `most` runs, and none was read. */
+export async function readStateAtRest(client: PoolClient, queue: string, most: number): Promise<QueueState | null> {
+  type Row = StateRow & { readonly all: readonly Candidate[] };
+  const text = STATE_AT_REST;
+  const { rows } = await client.query<Row>({ name: 'ns-queue-state-at-rest', text, values: [queue, most + 1] });
+  const row = only(rows);
+  if (row.all.length > most) return null;
+  return { ...stateOf(row), waiting: [...new Set(row.all.map((run) => run.priority))], all: row.all };
 }
 
-async function readState(client: PoolClient, name: string, text: string, queue: string): Promise<QueueState> {
-  const { rows } = await client.query<QueueState>({ name, text, values: [queue] });
-  const [state] = rows;
-  if (state === undefined) throw new Error('the queue state query returned no row');
-  return state;
+function only<Row>([row]: readonly Row[]): Row {
+  if (row === undefined) throw new Error('the queue state query returned no row');
+  return row;
+}
+
+function stateOf({ workers, inHand, pauses, taken, tenantCursor }: StateRow): Omit<QueueState, 'waiting' | 'all'> {
+  const jobs: Record<string, number> = {};
+  for (const [, versions] of workers)
+    for (const [job, version] of Object.entries(versions)) jobs[job] = Math.max(version, jobs[job] ?? 0);
+  const paused = (of: string) => pauses.filter(([kind]) => kind === of).map(([, key]) => key);
+  return {
+    slots: workers.reduce((sum, [slots]) => sum + slots, 0),
+    jobs,
+    inHand: Object.fromEntries(inHand.map((n, i) => [i + 1, n])),
+    queuePaused: paused('queue').length > 0,
+    pausedJobs: paused('job'),
+    pausedTenants: paused('tenant'),
+    taken,
+    tenantCursor,
+  };
 }
 
 /**
@@ -165,6 +193,9 @@ const TIMEOUT_MS = `(r.options ->> 'timeoutMs')::integer`;
 const CANDIDATE = `r.id, r.tenant_id AS "tenantId", r.job, r.input_version AS "inputVersion", r.priority, r.attempt, r.crashes, ${DUE_US} AS "dueUs",
   ${TIMEOUT_MS} AS "timeoutMs"`;
 
+const STATE_AT_REST = stateSql(`(SELECT coalesce(jsonb_agg(few ORDER BY priority, "tenantId", "dueUs"), '[]') FROM (
+    SELECT ${CANDIDATE} FROM ops.open_runs r WHERE r.queue = $1 AND ${isQueued('r')} ORDER BY r.priority, r.tenant_id, r.due_at LIMIT $2) few) AS all`);
+
 // Of a bundle's runs nearly all is alike: it comes once, and what differs in two texts. A row a run costs both sides more than finding it.
 const ALIKE = `r.job, r.input_version AS "inputVersion", r.priority, r.attempt, r.crashes, ${TIMEOUT_MS} AS "timeoutMs",
   string_agg(r.id::text, ',') AS ids, string_agg(${DUE_US}::text, ',') AS due`;
@@ -190,16 +221,6 @@ function eachOf(rows: readonly Alike[]): Candidate[] {
 
 function byDue(a: Candidate, b: Candidate): number {
   return a.dueUs - b.dueUs || (a.id < b.id ? -1 : 1);
-}
-
-/** Up to `limit` queued runs of a queue, most urgent first, of each tenant its oldest first: all there are, if they are fewer. */
-export async function fewQueued(client: PoolClient, queue: string, limit: number): Promise<Candidate[]> {
-  const { rows } = await client.query<Candidate>({
-    name: 'ns-few-queued',
-    text: `SELECT ${CANDIDATE} FROM ops.open_runs r WHERE r.queue = $1 AND ${isQueued('r')} ORDER BY r.priority, r.tenant_id, r.due_at LIMIT $2`,
-    values: [queue, limit],
-  });
-  return rows;
 }
 
 /** How much a pass looks at. */

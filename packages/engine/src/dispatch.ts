@@ -1,9 +1,8 @@
-import { escapeLiteral, inTransaction, type Pool, type PoolClient } from '@nightshift/db';
+import { inTransaction, type Pool, type PoolClient } from '@nightshift/db';
 import { bundleSize, dispatchSize, MAX_BUNDLE, MAX_TENANTS, makeBundles, packBundles, sizesFor } from './bundle.ts';
 import {
   type Candidate,
   dispatchedTooLong,
-  fewQueued,
   handOut,
   type NewDispatch,
   oldestInTurn,
@@ -21,7 +20,7 @@ import { createFloors } from './floors.ts';
 import { newId } from './id.ts';
 import { type Budget, readBudget, unlimited } from './limits/budget.ts';
 import { pairKey, type QueueLimits } from './limits/limits.ts';
-import { PASS_LOCK } from './limits/pass-lock.ts';
+import { beginPass } from './limits/pass-lock.ts';
 import { priorityName, WAITING_BOUND_MS } from './priority.ts';
 
 /** Dispatches that a pass makes at most, or one a slot if that is more: what it has found starts, and others get their turn, before it looks for more. */
@@ -41,7 +40,7 @@ export interface PassDeps {
   readonly limits?: (queue: string) => Promise<QueueLimits | null>;
 }
 
-/** What a pass committed; the caller then tells BullMQ. */
+/** What a pass committed. */
 export interface Pass {
   readonly dispatches: readonly NewDispatch[];
   /** Dispatches that wait in Redis past their bound and are to start next. */
@@ -77,8 +76,14 @@ interface OutOfTurn {
   readonly turns: number;
 }
 
-/** Makes passes: one at a time per queue over all processes, so that windows and turns are exact. Null: another process is at it. */
-export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | null> {
+/**
+ * Makes passes: one at a time per queue over all processes, so that windows and turns are exact. Null: another process is at it. `onItsWay` is called with
+ * the dispatches before they are committed, so that BullMQ can be told meanwhile: nobody can claim them before (`lookForHandedOut`), and if the commit
+ * fails there is nothing to claim. Not under a backlog, where slots would come for them and wait.
+ */
+export function createPass(
+  deps: PassDeps,
+): (queue: string, onItsWay?: (dispatches: readonly NewDispatch[]) => unknown) => Promise<Pass | null> {
   const floors = createFloors();
   const lifted = new Set<string>();
   /** Queues of which another process made the last pass. */
@@ -122,13 +127,7 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
     return packs;
   }
 
-  async function take(
-    client: PoolClient,
-    queue: string,
-    state: QueueState,
-    budget: Budget,
-    all: readonly Candidate[] | null,
-  ): Promise<Taken> {
+  async function take(client: PoolClient, queue: string, state: QueueState, budget: Budget): Promise<Taken> {
     const { readable } = budget;
     const long = deps.kindOf(queue) === 'long';
     const window = Math.max(1, state.slots * windowOf(queue, state));
@@ -162,7 +161,7 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
         held: budget.heldPairs,
       };
       const { found, tenants, each } =
-        everyOne(all, priority, turn, room) ?? (await look(client, queue, priority, turn, share));
+        everyOne(state.all, priority, turn, room) ?? (await look(client, queue, priority, turn, share));
       const inTurn = (places: number) => {
         const candidates = budget.admit(found.filter((run) => !used.has(run.id)));
         const spread = Math.max(1, Math.min(places, idle - dispatches.length));
@@ -246,45 +245,44 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
     return { bundles: bundles.map((bundle) => bundle.map((run) => ({ ...run, priority: urgent }))), lifts };
   }
 
-  async function once(queue: string, limits: QueueLimits | null): Promise<Pass | null> {
+  async function once(
+    queue: string,
+    limits: QueueLimits | null,
+    onItsWay: (dispatches: readonly NewDispatch[]) => unknown,
+  ): Promise<Pass | null> {
     // Read while the lock is asked for: a connection answers in order. Who was not given the lock the last time asks for it alone: four processes
     // that all read the state of one queue would do little else.
     // A dispatch that a crash of Postgres takes back is no loss: its runs are queued again, and its BullMQ job finds nothing to claim.
     // Plans are made once a connection, perhaps while hardly anything waits: then reading the whole table looks cheap, and is not under a backlog.
     // Without jit: what is forbidden counts as so dear that older servers would compile the plan. With memory for the ids that a large fleet has in hand.
     const first = () =>
-      `SET LOCAL synchronous_commit = off; SET LOCAL enable_seqscan = off; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'; ${tryLock(queue)}`;
+      `SET LOCAL synchronous_commit = off; SET LOCAL enable_seqscan = off; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'; ${beginPass(queue)}`;
     return inTransaction(
       deps.ops,
       [],
       async (client, beforeCommit, begun) => {
-        const rest = calm.has(queue);
-        const early = behind.has(queue) ? null : (rest ? readStateAtRest : readQueueState)(client, queue);
+        const atRest = () => readStateAtRest(client, queue, PASS_DISPATCHES);
+        const early = behind.has(queue) ? null : calm.has(queue) ? atRest() : readQueueState(client, queue);
         early?.catch(() => undefined);
-        const few = early !== null && rest ? fewQueued(client, queue, PASS_DISPATCHES + 1) : null;
-        few?.catch(() => undefined);
         if ((await begun).rows[0]?.ours !== true) {
           behind.add(queue);
           return null;
         }
         behind.delete(queue);
-        const waiting = await few;
-        const all = waiting !== null && waiting.length <= PASS_DISPATCHES ? waiting : null;
-        // What was read early is of no use where more waits than was thought: without `waiting` it does not say at which priorities.
-        const useful = waiting === null || all !== null ? early : null;
-        const state = await stateWith(all, useful ?? readQueueState(client, queue));
+        const state = (await early) ?? (await readQueueState(client, queue));
         if (state.queuePaused || state.slots === 0 || state.waiting.length === 0) return NOTHING;
         const readable = Object.fromEntries(
           Object.entries(state.jobs).filter(([job]) => !state.pausedJobs.includes(job)),
         );
         const budget = limits === null ? unlimited(readable, state) : await readBudget(client, limits, readable, state);
-        const { dispatches: taken, lifts, more, cut, cursor } = await take(client, queue, state, budget, all);
+        const { dispatches: taken, lifts, more, cut, cursor } = await take(client, queue, state, budget);
         const dispatches = taken.flatMap((runs): NewDispatch[] => {
           const [first] = runs;
           if (first === undefined) return [];
           return [
             {
               id: newId(),
+              queue,
               runs: runs.map((run) => run.id),
               job: first.job,
               tenantIds: [...new Set(runs.map((run) => run.tenantId))],
@@ -297,15 +295,16 @@ export function createPass(deps: PassDeps): (queue: string) => Promise<Pass | nu
           beforeCommit(handOut(client, queue, dispatches, cursor, lifts.length));
         await budget.record(client);
         const again = cut || (budget.refused && dispatches.length > 0);
+        if (dispatches.length > 0 && !more) onItsWay(dispatches);
         return { dispatches, lifts, more, again, window: windowOf(queue, state) };
       },
       { first },
     );
   }
 
-  return async function pass(queue) {
+  return async function pass(queue, onItsWay = () => undefined) {
     const limits = (await deps.limits?.(queue)) ?? null;
-    const made = await once(queue, limits);
+    const made = await once(queue, limits, onItsWay);
     if (lifted.size > 1_000) lifted.clear();
     for (const id of made?.lifts ?? []) lifted.add(id);
     if (made !== null && !made.more) calm.add(queue);
@@ -337,12 +336,6 @@ function turnsWithin(taken: number, inTurn: number, places: number): number {
   return turns;
 }
 
-/** Where all that waits is known, its priorities are. */
-async function stateWith(all: readonly Candidate[] | null, read: Promise<QueueState>): Promise<QueueState> {
-  const state = await read;
-  return all === null ? state : { ...state, waiting: [...new Set(all.map((run) => run.priority))] };
-}
-
 /** What may go of this priority, when all that waits is known and there is room for all of it: then nobody's turn matters. */
 function everyOne(all: readonly Candidate[] | null, priority: number, turn: Turn, room: number) {
   const found = all?.filter(
@@ -354,9 +347,4 @@ function everyOne(all: readonly Candidate[] | null, priority: number, turn: Turn
   );
   if (found === undefined || found.length > room) return null;
   return { found, tenants: new Set(found.map((run) => run.tenantId)).size, each: Number.POSITIVE_INFINITY };
-}
-
-/** A transaction's advisory lock: a dead process frees it. */
-function tryLock(queue: string): string {
-  return `SELECT pg_try_advisory_xact_lock(${PASS_LOCK}, hashtext(${escapeLiteral(queue)})) AS ours`;
 }

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { Broker } from './broker.ts';
 import type { Catalogue } from './catalogue.ts';
 import { createPass } from './dispatch.ts';
-import { queuesWaiting } from './dispatch-queries.ts';
+import { type NewDispatch, queuesWaiting } from './dispatch-queries.ts';
 import { mayShare } from './execute/together.ts';
 import { giveBack } from './give-back.ts';
 import { createLimits } from './limits/limits.ts';
@@ -61,11 +61,23 @@ export function createDispatcher(deps: {
     limits: createLimits({ ops: deps.ops, catalogue: deps.catalogue }),
   });
 
+  /** Resolves to the error with which it failed. */
+  async function add(queue: string, dispatches: readonly NewDispatch[]): Promise<Error | null> {
+    try {
+      const tenants = await deps.tenants.byIds(dispatches.flatMap((dispatch) => dispatch.tenantIds));
+      await deps.broker.add(queue, dispatches, tenants);
+      return null;
+    } catch (error) {
+      return error as Error;
+    }
+  }
+
   /** One round. Runs whose BullMQ job could not be added go back at once: nothing else would take them for 15 s. */
   async function round(queue: string): Promise<number> {
     // Without Redis runs wait in Postgres, where nothing is lost.
     if (!deps.broker.isReady()) return AT_REST_MS;
-    const made = await pass(queue);
+    const early: Promise<Error | null>[] = [];
+    const made = await pass(queue, (dispatches) => early.push(add(queue, dispatches)));
     if (made === null) {
       refills.set(queue, OTHERS);
       return AFTER_OTHER_MS;
@@ -74,12 +86,10 @@ export function createDispatcher(deps: {
     if (made.more) refills.set(queue, made.window * REFILL_AT);
     else refills.delete(queue);
     if (made.dispatches.length === 0) return AT_REST_MS;
-    try {
-      const tenants = await deps.tenants.byIds(made.dispatches.flatMap((dispatch) => dispatch.tenantIds));
-      await deps.broker.add(queue, made.dispatches, tenants);
-    } catch (error) {
+    const refused = await (early[0] ?? add(queue, made.dispatches));
+    if (refused !== null) {
       deps.log.warn(
-        { queue, err: { message: (error as Error).message } },
+        { queue, err: { message: refused.message } },
         'Redis did not take the dispatches; their runs are queued again',
       );
       await giveBack(deps.ops, 'dispatches', [made.dispatches.map((dispatch) => dispatch.id)]);

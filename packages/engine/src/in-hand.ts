@@ -1,5 +1,6 @@
 import type { SqlClient } from './define-job.ts';
 import { RunStateError, StoreUnavailableError } from './errors.ts';
+import { type HandedOut, lookForHandedOut } from './limits/pass-lock.ts';
 import { isLocked } from './store-errors.ts';
 
 // A run is in hand, in Redis or with a worker, while a row of `ops.dispatches` names it; its own row does not say so. Handing out hundreds of runs
@@ -49,6 +50,14 @@ export async function takeOut(client: SqlClient, run: string): Promise<void> {
 /** Whatever is left of the dispatch may be handed out again at once. */
 export async function dropDispatch(client: SqlClient, id: string): Promise<void> {
   await client.query('DELETE FROM ops.dispatches WHERE id = $1', [id]);
+}
+
+/** The same of a dispatch that has only just come, and that this worker is not to execute. */
+export async function declineDispatch(client: SqlClient, { id, queue }: HandedOut): Promise<void> {
+  await lookForHandedOut(client, queue, async () => {
+    const { rows } = await client.query('DELETE FROM ops.dispatches WHERE id = $1 RETURNING id', [id]);
+    return rows;
+  });
 }
 
 /**

@@ -40,6 +40,7 @@ export interface ExecuteDeps {
 /** What a BullMQ job carries: ids and safe labels. A bundle of a tenant, or of several tenants one each. */
 export interface Dispatch {
   readonly id: string;
+  readonly queue: string;
   readonly runs: readonly string[];
   readonly job: string;
   readonly tenantIds: readonly string[];

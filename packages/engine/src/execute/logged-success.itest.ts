@@ -60,7 +60,7 @@ async function execute(runs: Readonly<Record<string, readonly How[]>>): Promise<
   const deps = { ...executeDeps(engine, { app, ops }, [job]), log };
   const tenantIds = Object.keys(runs).map((slug) => tenants[slug] ?? '');
   const id = await dispatchByHand(engine.store.admin, ids);
-  await executeShort(deps, { id, runs: ids, job: job.name, tenantIds, timeoutMs: 30_000 });
+  await executeShort(deps, { id, queue: job.queue, runs: ids, job: job.name, tenantIds, timeoutMs: 30_000 });
   return ids;
 }
 

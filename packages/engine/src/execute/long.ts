@@ -5,7 +5,7 @@ import { openInput, type PersonalValues } from '../crypto/sealed-input.ts';
 import { sealResults } from '../crypto/sealed-result.ts';
 import { type DefinedJob, longForm, type SweepJob, type TaskJob } from '../define-job.ts';
 import { DeadlineExceededError, LostClaimError, PermanentError } from '../errors.ts';
-import { closeDispatch, dropDispatch } from '../in-hand.ts';
+import { closeDispatch, declineDispatch, dropDispatch } from '../in-hand.ts';
 import { judge, type Outcome, thrownOutcome, type Verdict } from '../outcome.ts';
 import { cancelRequested, endRuns, releaseLong, retryRuns, snoozeRuns, tenantsToMend } from '../record.ts';
 import { runInput } from '../run-input.ts';
@@ -39,7 +39,7 @@ export async function executeLong(
   if (id === undefined) return null;
   if (job === undefined || deps.shutdown.aborted) {
     await untilStored(
-      () => inTransaction(deps.app, dispatch.tenantIds, (client) => dropDispatch(client, dispatch.id)),
+      () => inTransaction(deps.app, dispatch.tenantIds, (client) => declineDispatch(client, dispatch)),
       (_error, tries) => tries >= CLAIM_TRIES,
     );
     return null;
@@ -47,7 +47,7 @@ export async function executeLong(
   const run = await untilStored(
     () =>
       inTransaction(deps.app, dispatch.tenantIds, async (client) => {
-        const claimed = await claimLong(client, dispatch.id, id, deps.worker, job.inputVersion);
+        const claimed = await claimLong(client, dispatch, id, deps.worker, job.inputVersion);
         if (claimed === null) await closeDispatch(client, dispatch.id);
         return claimed;
       }),

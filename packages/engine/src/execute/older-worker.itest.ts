@@ -34,7 +34,7 @@ afterAll(async () => {
 
 async function executedBy(job: typeof newer, run: string): Promise<void> {
   const id = await dispatchByHand(engine.store.admin, [run]);
-  const dispatch = { id, runs: [run], job: job.name, tenantIds: [tenant], timeoutMs: 30_000 };
+  const dispatch = { id, queue: job.queue, runs: [run], job: job.name, tenantIds: [tenant], timeoutMs: 30_000 };
   await executeLong(executeDeps(engine, { app, ops }, [job]), dispatch, new Map());
 }
 

@@ -67,10 +67,17 @@ describe('a handler that takes longer than it may', () => {
   it('fails with the limit that ended it, and is not handed out for ever', async () => {
     const deps = executeDeps(engine, { app, ops }, jobs);
     const ended = await Promise.all(
-      jobs.map(async ({ name }) => {
+      jobs.map(async ({ name, queue }) => {
         const { id } = await engine.producer.accept({ job: name, tenant, input: {} }, 'test');
         const dispatch = await dispatchByHand(engine.store.admin, [id]);
-        await executeShort(deps, { id: dispatch, runs: [id], job: name, tenantIds: [tenant], timeoutMs: 30_000 });
+        await executeShort(deps, {
+          id: dispatch,
+          queue,
+          runs: [id],
+          job: name,
+          tenantIds: [tenant],
+          timeoutMs: 30_000,
+        });
         const { status, attempts, errorClass, errorMessage } = await findRun(engine.producer.pools, id, null);
         return { name, status, attempts, error: `${errorClass}: ${errorMessage}` };
       }),

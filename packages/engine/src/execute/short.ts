@@ -6,7 +6,7 @@ import { openInput, type PersonalValues } from '../crypto/sealed-input.ts';
 import { sealResults } from '../crypto/sealed-result.ts';
 import type { DefinedJob, RequestJob, RequestRun } from '../define-job.ts';
 import { DeadlineExceededError } from '../errors.ts';
-import { closeDispatch, dropDispatch, leaveDispatch } from '../in-hand.ts';
+import { closeDispatch, declineDispatch, leaveDispatch } from '../in-hand.ts';
 import { judge, type Outcome, thrownOutcome, type Verdict } from '../outcome.ts';
 import { type End, endClean, endRuns, type Retry, retryRuns, type Snoozed, snoozeRuns } from '../record.ts';
 import { runInput } from '../run-input.ts';
@@ -123,7 +123,7 @@ async function beforeClaim(
 ): Promise<Outcome | 'give-back' | null> {
   if (job.before === undefined) return null;
   const rows = await stored(() =>
-    inTransaction(deps.app, dispatch.tenantIds, (client) => readDispatch(client, dispatch.id)),
+    inTransaction(deps.app, dispatch.tenantIds, (client) => readDispatch(client, dispatch)),
   );
   const known = rows.filter((row) => row.inputVersion <= job.inputVersion);
   const readable = (await Promise.all(known.map((row) => readRun(deps, job, row, personal)))).flat();
@@ -181,7 +181,7 @@ async function inOneTransaction(
     dispatch.tenantIds,
     async (client, beforeCommit, begun) => {
       const claimed =
-        known === null ? await claimShort(client, dispatch.id, begun) : await claimLocked(client, dispatch.id);
+        known === null ? await claimShort(client, dispatch, begun) : await claimLocked(client, dispatch.id);
       const ours = claimed.filter((row) => row.inputVersion <= job.inputVersion);
       if (ours.length === 0) {
         await leave(client, dispatch, claimed);
@@ -317,6 +317,6 @@ function report(deps: ExecuteDeps, job: DefinedJob, dispatch: Dispatch, written:
 /** Back to `queued`: what this worker does not know or has no time for is another's. */
 async function giveBack(deps: ExecuteDeps, dispatch: Dispatch): Promise<void> {
   const job = deps.catalogue.find(dispatch.job);
-  await stored(() => inTransaction(deps.app, dispatch.tenantIds, (client) => dropDispatch(client, dispatch.id)));
+  await stored(() => inTransaction(deps.app, dispatch.tenantIds, (client) => declineDispatch(client, dispatch)));
   if (job !== undefined) deps.wake([job.queue]);
 }

@@ -119,6 +119,7 @@ async function dispatched(
   const id = await dispatchByHand(engine.store.admin, ids);
   return {
     id,
+    queue: job.queue,
     of,
     runs: ids,
     job: name,

@@ -37,7 +37,7 @@ export async function executeTogether(
       deps.app,
       dispatch.tenantIds,
       async (client, beforeCommit, begun) => {
-        const claimed = await claimShort(client, dispatch.id, begun);
+        const claimed = await claimShort(client, dispatch, begun);
         if (claimed.length === 0) {
           await closeDispatch(client, dispatch.id);
           return [];
