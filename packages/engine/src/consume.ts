@@ -79,7 +79,7 @@ export function consumeQueue(
       queue.name,
       async (job) => {
         rounds?.began();
-        deps.rest.began();
+        deps.rest.began(job.data.runs?.length ?? 0);
         try {
           await guarded(process, job);
         } finally {

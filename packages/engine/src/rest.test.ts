@@ -18,8 +18,8 @@ function watched(young: number) {
 
 it('collects what is young once the last run in hand has ended for a moment', () => {
   const { collect, rest } = watched(MUCH);
-  rest.began();
-  rest.began();
+  rest.began(1);
+  rest.began(1);
   rest.ended();
   vi.advanceTimersByTime(REST_MS);
   expect(collect).not.toHaveBeenCalled();
@@ -32,10 +32,10 @@ it('collects what is young once the last run in hand has ended for a moment', ()
 
 it('does not while the next run is in hand, and does after that', () => {
   const { collect, rest } = watched(MUCH);
-  rest.began();
+  rest.began(1);
   rest.ended();
   vi.advanceTimersByTime(REST_MS - 1);
-  rest.began();
+  rest.began(1);
   vi.advanceTimersByTime(REST_MS);
   expect(collect).not.toHaveBeenCalled();
   rest.ended();
@@ -45,15 +45,31 @@ it('does not while the next run is in hand, and does after that', () => {
 
 it('lets V8 choose where there is little to collect', () => {
   const { collect, rest } = watched(MUCH - 1);
-  rest.began();
+  rest.began(1);
   rest.ended();
   vi.advanceTimersByTime(REST_MS);
   expect(collect).not.toHaveBeenCalled();
 });
 
+it('lets V8 choose between the dispatches of a backlog, and collects after the next lone run', () => {
+  const { collect, rest } = watched(MUCH);
+  for (let i = 0; i < 2; i++) {
+    rest.began(60);
+    rest.began(60);
+    rest.ended();
+    rest.ended();
+    vi.advanceTimersByTime(REST_MS);
+    expect(collect).not.toHaveBeenCalled();
+  }
+  rest.began(1);
+  rest.ended();
+  vi.advanceTimersByTime(REST_MS);
+  expect(collect).toHaveBeenCalledOnce();
+});
+
 it('does nothing in a process whose collector is not exposed', () => {
   const rest = createRest(undefined);
-  rest.began();
+  rest.began(1);
   rest.ended();
   expect(vi.getTimerCount()).toBe(0);
 });

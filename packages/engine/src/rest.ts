@@ -4,10 +4,13 @@ import { getHeapSpaceStatistics } from 'node:v8';
 const REST_AFTER_MS = 5;
 /** Less new memory than this is not worth a collection, bytes. */
 const WORTH_BYTES = 4 * 1_024 * 1_024;
+/** Who has had more runs since it last had nothing in hand is not at rest, but waits between two dispatches of a backlog, which other workers go on with. */
+const FEW_RUNS = 100;
 
 /** Told of what the process has in hand. */
 export interface Rest {
-  began(): void;
+  /** A dispatch of so many runs. */
+  began(runs: number): void;
   ended(): void;
 }
 
@@ -22,12 +25,17 @@ export function createRest(
 ): Rest {
   if (collect === undefined) return { began: () => undefined, ended: () => undefined };
   let inHand = 0;
+  let sinceRest = 0;
   const timer = setTimeout(() => {
-    if (inHand === 0 && youngBytes() >= WORTH_BYTES) collect({ type: 'minor' });
+    if (inHand > 0) return;
+    const few = sinceRest <= FEW_RUNS;
+    sinceRest = 0;
+    if (few && youngBytes() >= WORTH_BYTES) collect({ type: 'minor' });
   }, REST_AFTER_MS);
   timer.unref();
   return {
-    began() {
+    began(runs) {
+      sinceRest += runs;
       inHand += 1;
     },
     ended() {
