@@ -25,6 +25,12 @@ test('a ratio is met, missed, or was not measured', () => {
   expect(verdict([drained('nightshift', 14_000)], claim)).toMatchObject({ found: '', met: null });
 });
 
+test('a ratio that misses its bound is not rounded up to it', () => {
+  const samples = [drained('nightshift', 14_990), drained('bullmq', 10_000)];
+  const claim = 'no-op drain, one worker, against raw BullMQ';
+  expect(verdict(samples, claim)).toMatchObject({ found: '1.4990×', met: false });
+});
+
 test('a bound is met at its value and missed above', () => {
   const claim = 'FLUSHALL: runs lost';
   const flushed = (lost: number): Sample => ({ ...drained('nightshift', 1), measure: 'flush', figures: { lost } });

@@ -53,7 +53,9 @@ export function judge(
 
 function atLeast(claim: string, value: number, bound: number): Verdict {
   const met = Number.isFinite(value) ? value >= bound : null;
-  return { claim, target: `≥ ${bound}×`, found: met === null ? '' : `${value.toFixed(2)}×`, met };
+  // What misses its bound must not be rounded up to it.
+  const digits = met === false && Number(value.toFixed(2)) >= bound ? 4 : 2;
+  return { claim, target: `≥ ${bound}×`, found: met === null ? '' : `${value.toFixed(digits)}×`, met };
 }
 
 function atMost(claim: string, value: number, bound: number, unit: string): Verdict {

@@ -17,8 +17,8 @@ CPU is of all processes: producer, workers, Redis, Postgres with its backends. D
 backlog's first part warms them up (40,000 jobs for one worker, 320,000 for four and for the one that is compared with them) and is not counted, the
 rest is, to nothing left in the store. That of many tenants is from the first job begun by a worker that has just started.
 Differences below a quarter are noise; what is known of it, and of four workers against one, say decisions
-[0020](decisions/0020-a-benchmark-keeps-its-machines-memory.md), [0021](decisions/0021-a-worker-collects-on-its-own-thread.md) and
-[0022](decisions/0022-a-run-leaves-no-hidden-class.md).
+[0020](decisions/0020-a-benchmark-keeps-its-machines-memory.md), [0021](decisions/0021-a-worker-collects-on-its-own-thread.md),
+[0022](decisions/0022-a-run-leaves-no-hidden-class.md) and [0023](decisions/0023-redis-hears-of-a-lone-run-before-its-commit.md).
 
 ${parts.machine.map((line) => `- ${line}`).join('\n')}
 
