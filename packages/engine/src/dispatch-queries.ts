@@ -37,7 +37,7 @@ const isQueued = (run: string) =>
 /** From the end of the index: at a tenant's beginning lie the dead entries of what it had done, and then what is in hand. */
 const NEWEST = 'ORDER BY tenant_id DESC, due_at DESC';
 
-/** Each table once, and nothing grouped: at rest this is half of what a pass costs. */
+/** Each table once, and nothing grouped: a lone run waits for this (decision 0023). */
 const stateSql = (more: string) => `
 SELECT
   (SELECT coalesce(jsonb_agg(jsonb_build_array(slots -> $1, jobs)), '[]') FROM ops.workers

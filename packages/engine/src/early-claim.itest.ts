@@ -17,10 +17,10 @@ import { makeTinyTables, tinyRequest, tinyTask } from './testing/tiny.ts';
 
 // Redis has a dispatch before the pass that made it has committed.
 
-const effects = (runs: readonly { runId: string }[]) => runs.map((run) => run.runId);
+const idsOf = (runs: readonly { runId: string }[]) => runs.map((run) => run.runId);
 const LEAVE = 'INSERT INTO tiny.effects (run_id) SELECT unnest($1::uuid[])';
 const handle: Parameters<typeof tinyRequest>[1]['handle'] = async (ctx, runs) => {
-  await ctx.client.query(LEAVE, [effects(runs)]);
+  await ctx.client.query(LEAVE, [idsOf(runs)]);
   await during();
   return runs.map(() => ({ ok: null }));
 };
@@ -29,7 +29,7 @@ let during: () => Promise<void> = async () => undefined;
 const lone = tinyRequest('lone', { handle });
 const waits = tinyRequest('waits', {
   before: async (_ctx, runs) => {
-    before.push(...effects(runs));
+    before.push(...idsOf(runs));
   },
   handle,
 });

@@ -4,7 +4,7 @@ import type { SqlClient } from '../define-job.ts';
 /** First key of the advisory locks of passes, as SQL; the second is the hash of the queue's name. Whoever holds it keeps passes away. */
 export const PASS_LOCK = `hashtext('nightshift.pass')`;
 
-/** The same for whoever waits until a pass has ended: passes ask for `PASS_LOCK` without waiting, so nobody else may hold that for a moment. */
+/** For whoever waits until a pass has ended. Passes ask for `PASS_LOCK` without waiting: who held that only to wait would send the next one away. */
 const PASS_ENDS_LOCK = `hashtext('nightshift.pass-ends')`;
 
 /** Statement with which a transaction begins a pass over the queue, answering `ours`: false when another process is at it. A dead process frees its locks. */
