@@ -18,7 +18,8 @@ backlog's first part warms them up (40,000 jobs for one worker, 320,000 for four
 rest is, to nothing left in the store. That of many tenants is from the first job begun by a worker that has just started.
 Differences below a quarter are noise; what is known of it, and of four workers against one, say decisions
 [0020](decisions/0020-a-benchmark-keeps-its-machines-memory.md), [0021](decisions/0021-a-worker-collects-on-its-own-thread.md),
-[0022](decisions/0022-a-run-leaves-no-hidden-class.md) and [0023](decisions/0023-redis-hears-of-a-lone-run-before-its-commit.md).
+[0022](decisions/0022-a-run-leaves-no-hidden-class.md), [0023](decisions/0023-redis-hears-of-a-lone-run-before-its-commit.md) and
+[0024](decisions/0024-one-process-makes-a-fleets-passes.md).
 
 ${parts.machine.map((line) => `- ${line}`).join('\n')}
 

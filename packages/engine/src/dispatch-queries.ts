@@ -126,7 +126,7 @@ const hasRoom = (run: string, held: string) => `(${run}.job || ' ' || ${run}.ten
 
 /**
  * Tenants that have runs of this priority to dispatch, from the cursor down (lap 0) and round to it (lap 1): whatever the backlog, and past whoever is
- * held up. One probe finds the next tenant.
+ * held up. One probe finds the next tenant. OFFSET 0: else the planner writes the question at both places that use its answer, and each reads what is in hand.
  */
 const turnSql = (may: (run: string) => string) => `
 WITH RECURSIVE walk AS (
@@ -138,7 +138,7 @@ WITH RECURSIVE walk AS (
       AND o.tenant_id >= CASE walk.lap WHEN 0 THEN '00000000-0000-0000-0000-000000000000' ELSE $3 END ${NEWEST} LIMIT 1
   ) next ON true, LATERAL (SELECT next.tenant_id <> ALL ($6::uuid[]) AND (
     SELECT true FROM ops.open_runs r WHERE r.queue = $1 AND r.priority = $2 AND ${isQueued('r')} AND r.tenant_id = next.tenant_id AND ${may('r')}
-    ${NEWEST} LIMIT 1) IS NOT NULL AS ok) go
+    ${NEWEST} LIMIT 1) IS NOT NULL AS ok OFFSET 0) go
   WHERE walk.lap < 2 AND walk.n < $4
 ), turn AS (
   SELECT tenant_id FROM walk WHERE ok

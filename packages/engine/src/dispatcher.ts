@@ -14,13 +14,16 @@ import type { Tenants } from './tenants.ts';
 const LOOK_EVERY_MS = 500;
 /** A queue sleeps until it is woken, or looked for because runs wait in it: a pass that finds nothing costs as much as one question about all queues. */
 const AT_REST_MS = 60_000;
-/** Another process is making the pass: what it may have missed is looked for after this, ms. */
+/**
+ * Another process makes the passes: this one asks again when no dispatch has ended here for so long, ms. While they end there is enough to do, and passes
+ * are cheapest where the last was made: there it is known how far it came (floors.ts).
+ */
 const AFTER_OTHER_MS = 100;
 /** Under a backlog a pass is made when this share of the window has ended, since a pass costs nearly as much for one as for many. */
 const REFILL_AT = 0.5;
 /** … or when none has come free for so long, ms. */
 const REFILL_AFTER_MS = 10;
-/** Whoever made the last pass refills: the others, asking at each end of theirs, would ask in vain some ten times a second each. */
+/** Whoever made the last pass refills; no count of ends has the others do it. */
 const OTHERS = Number.POSITIVE_INFINITY;
 /** Share of the newest measurement in a job's running mean. */
 const NEWEST = 0.2;
@@ -80,7 +83,8 @@ export function createDispatcher(deps: {
     const made = await pass(queue, (dispatches) => early.push(add(queue, dispatches)));
     if (made === null) {
       refills.set(queue, OTHERS);
-      return AFTER_OTHER_MS;
+      wakeAfter(queue, 0, AFTER_OTHER_MS);
+      return AT_REST_MS;
     }
     if (made.lifts.length > 0) await deps.broker.lift(queue, made.lifts).catch(() => undefined);
     if (made.more) refills.set(queue, made.window * REFILL_AT);
@@ -106,10 +110,23 @@ export function createDispatcher(deps: {
       createLoop(`dispatch ${name}`, deps.log, () => round(name)),
     );
   }
+
+  /** Wakes the queue unless a dispatch of it ends before, of which so many have since the last wake-up. */
+  function wakeAfter(queue: string, count: number, ms: number): void {
+    clearTimeout(freed.get(queue)?.timer);
+    const timer = setTimeout(() => {
+      freed.delete(queue);
+      loops.get(queue)?.wake();
+    }, ms);
+    freed.set(queue, { count, timer });
+  }
+
   const look = createLoop('look', deps.log, async () => {
     // Without Redis nobody could hand them out.
     if (deps.broker.isReady())
-      for (const queue of await queuesWaiting(deps.ops, [...kinds.keys()])) loops.get(queue)?.wake();
+      // Who waits for another process asks by itself, once nothing ends here any more.
+      for (const queue of await queuesWaiting(deps.ops, [...kinds.keys()]))
+        if (!(refills.get(queue) === OTHERS && freed.has(queue))) loops.get(queue)?.wake();
     return LOOK_EVERY_MS;
   });
   return {
@@ -121,17 +138,10 @@ export function createDispatcher(deps: {
       if (refill === undefined) return;
       const known = freed.get(queue);
       const count = (known?.count ?? 0) + 1;
+      if (count < slots * refill) return wakeAfter(queue, count, refill === OTHERS ? AFTER_OTHER_MS : REFILL_AFTER_MS);
       clearTimeout(known?.timer);
-      if (count >= slots * refill) {
-        freed.delete(queue);
-        loops.get(queue)?.wake();
-        return;
-      }
-      const timer = setTimeout(() => {
-        freed.delete(queue);
-        loops.get(queue)?.wake();
-      }, REFILL_AFTER_MS);
-      freed.set(queue, { count, timer });
+      freed.delete(queue);
+      loops.get(queue)?.wake();
     },
     measured(job, msPerRun) {
       const mean = means.get(job);
@@ -141,8 +151,8 @@ export function createDispatcher(deps: {
       apart.set(job, Date.now() + APART_MS);
     },
     async stop() {
-      for (const { timer } of freed.values()) clearTimeout(timer);
       await Promise.all([look, ...loops.values()].map((loop) => loop.stop()));
+      for (const { timer } of freed.values()) clearTimeout(timer);
     },
   };
 }
