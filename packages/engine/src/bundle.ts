@@ -7,7 +7,7 @@ export const BUNDLE_MS = 250;
 /** Tenants of one dispatch at most. */
 export const MAX_TENANTS = 10;
 /** Runs of one dispatch at most: for a few slots, and for a fleet. */
-const MAX_DISPATCH = 400;
+export const MAX_DISPATCH = 400;
 const MAX_DISPATCH_OF_FLEET = 800;
 /** Live slots of a queue from which on a fleet is at work: more than one worker has by default. */
 const FLEET = 8;

@@ -4,6 +4,7 @@ import { DEFAULT_OPTIONS } from './define-job.ts';
 import { errorClass } from './errors.ts';
 import type { Dispatch, ExecuteDeps } from './execute/execution.ts';
 import { executeLong, type LongRunsInHand } from './execute/long.ts';
+import { createPlaces } from './execute/places.ts';
 import { executeShort } from './execute/short.ts';
 import type { Liveness } from './liveness.ts';
 import { answerProbe } from './probe.ts';
@@ -44,6 +45,7 @@ export function consumeQueue(
   slots: number,
 ): BullWorker {
   const rounds = deps.watch?.(queue.name, slots);
+  const inPlace = createPlaces(slots);
   const process = async (job: Job<DispatchData>): Promise<void> => {
     if (job.data.probe === true) {
       await answerProbe(deps.ops, queue.name, deps.worker);
@@ -67,7 +69,7 @@ export function consumeQueue(
     }
     const failedWith =
       queue.kind === 'short'
-        ? (await executeShort(deps, dispatch)).failedWith
+        ? (await inPlace(dispatch.runs.length, () => executeShort(deps, dispatch))).failedWith
         : await executeLong(deps, dispatch, deps.inHand);
     if (failedWith !== null) throw new RunFailedError(failedWith);
   };
